@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Error texts. Any thread: the caller owns the object.
+ */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    return code;
+}
+
+int err_wrap(struct err *err, int code, const char *format, ...)
+{
+    char context[sizeof err->text];
+    char inner[sizeof err->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(context, sizeof context, format, args);
+    va_end(args);
+    memcpy(inner, err->text, sizeof inner);
+    int room = (int)sizeof err->text - 3;
+    int left = snprintf(err->text, sizeof err->text, "%.*s: ", room, context);
+    if (left > 0 && left < (int)sizeof err->text)
+        snprintf(err->text + left, sizeof err->text - (size_t)left, "%s", inner);
+    return code;
+}
+
+const char *err_name(int code)
+{
+    switch (code) {
+    case GW_OK: return "no error";
+    case GW_EFULL: return "no room now";
+    case GW_EIO: return "input/output error";
+    case GW_ECORRUPT: return "corrupt data";
+    case GW_EINVAL: return "invalid input";
+    case GW_ENOENT: return "not found";
+    case GW_EVERSION: return "written by a newer version";
+    case GW_ELOCKED: return "locked by another process";
+    case GW_ELIMIT: return "limit passed";
+    case GW_ECLOSED: return "closed";
+    case GW_EEXIST: return "exists already";
+    default: return "unknown error";
+    }
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One row per option: the row is the parser, the default, the range, the help and the reference.
+ *
+ * A table of rows describes one plain struct; the configuration reader sets members through it,
+ * `tidegate validate --reference` prints it, and a sink or codec brings its own table. Rows end
+ * with a row whose name is null. Text given to option_set is copied into strings that the struct
+ * owns; option_fini frees them. One thread at a time for one struct.
+ */
+#ifndef TIDEGATE_BASE_OPTION_H
+#define TIDEGATE_BASE_OPTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum option_type {
+    OPTION_BOOL,     /* bool: true, false */
+    OPTION_INT,      /* int64_t, within min..max */
+    OPTION_SIZE,     /* uint64_t bytes: 4096, 64KiB, 16MiB, 40GiB (also kB, MB, GB) */
+    OPTION_DURATION, /* int64_t milliseconds: 500ms, 10s, 5m, 26h, 7d */
+    OPTION_ENUM,     /* int: index into `names` */
+    OPTION_STRING,   /* char *, owned; null when neither given nor a default */
+    OPTION_PATH,     /* char *, owned; relative paths are kept as given */
+    OPTION_ADDRESS,  /* char *, owned: HOST:PORT, checked; [::1]:1883 for IPv6 */
+};
+
+struct option {
+    const char *name; /* as in the file, for example "flush_age" */
+    enum option_type type;
+    size_t offset;            /* of the member in the struct */
+    const char *def;          /* default, as text in the file's form; null: none */
+    int64_t min, max;         /* for INT, SIZE, DURATION; both 0: no bounds but the type's */
+    const char *const *names; /* for ENUM, null-terminated */
+    const char *help;         /* one sentence */
+};
+
+/* Set every member to its default. The struct's memory must be zeroed before. */
+void option_defaults(const struct option *rows, void *target);
+/* The row of that name, or null. */
+const struct option *option_find(const struct option *rows, const char *name);
+/* The nearest known name within a small edit distance, for "did you mean", or null. */
+const char *option_nearest(const struct option *rows, const char *name);
+/* Parse `text` into the member. GW_EINVAL with a text that says what is allowed. */
+int option_set(const struct option *row, void *target, const char *text, struct err *err);
+/* Free the strings. */
+void option_fini(const struct option *rows, void *target);
+
+/* The parsers alone, for other places that read sizes and times. */
+int option_parse_size(const char *text, uint64_t *out);
+int option_parse_duration(const char *text, int64_t *out_ms);
+
+#endif

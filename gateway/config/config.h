@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration: YAML text to one plain struct. Every option is a row of a table
+ * (base/option.h); all errors are reported at once. Read-only after loading, any thread.
+ */
+#ifndef TIDEGATE_CONFIG_CONFIG_H
+#define TIDEGATE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/disk.h"
+#include "base/err.h"
+#include "base/option.h"
+#include "codecs/codec.h"
+#include "model/metric.h"
+#include "sinks/sink.h"
+#include "sources/access.h"
+#include "sources/mqtt/listener.h"
+
+/* Section `journal`. */
+struct config_journal {
+    uint64_t segment_bytes; /* 64MiB */
+    uint64_t extent_bytes;  /* 1MiB */
+    uint64_t memory_bytes;  /* 64MiB: chunks that wait for the disk */
+    int64_t compression;    /* zstd level, 0..9; 1 */
+    uint64_t max_bytes;     /* 40GiB: of the raw log and of the reading log, each */
+    uint64_t reserve_bytes; /* 256MiB: free space on the volume that is left alone */
+    int64_t keep_ms;        /* 7d: history beyond what cursors need */
+    uint64_t keep_bytes;    /* 20GiB */
+    uint64_t dead_bytes;    /* 1GiB: dead letters, oldest dropped beyond */
+    int64_t dead_keep_ms;   /* 90d */
+};
+
+/* Section `decode`. */
+struct config_decode {
+    int64_t readings_max;  /* of one message; 10000 */
+    int64_t batch_rows;    /* a batch is closed at so many; 100000 */
+    int64_t batch_age_ms;  /* or after so long; 200ms */
+    int64_t meters_max;    /* series the normaliser remembers; 2000000 */
+    int64_t late_days;     /* device time further back is implausible; 400 */
+    int64_t ahead_ms;      /* or further ahead; 10m */
+};
+
+struct config_vendor {
+    char *name;
+    char *timezone;  /* default: Asia/Shanghai is never assumed; "+08:00" stands in the default */
+    char *passwords; /* path or null */
+    bool subscribe_accept;
+    char **topics;   /* filters it may publish to; default: those of its routes */
+    size_t topic_count;
+};
+
+/* topic pattern -> codec. Levels: text, `+`, `#` (last), {vendor}, {device}, {name}. First match
+ * wins, in the order of the file. */
+struct config_route {
+    char *topic;
+    char *codec;
+    char *vendor;   /* null: from {vendor} in the topic, or from the login */
+    char *timezone; /* null: the vendor's, or the default */
+    void *codec_config; /* from codec->configure, owned */
+    const struct codec *codec_type;
+};
+
+struct config_sink {
+    char *name;                   /* unique; names its cursor file */
+    const struct sink_type *type;
+    void *options;                /* of type->options_size, owned */
+};
+
+struct config {
+    char *path; /* of the file, null for the embedded default */
+    char *data; /* folder of journal, dead letters, state */
+    char *admin_listen;
+    char *timezone; /* default for vendors without one */
+    int anonymous;  /* enum access_anonymous */
+    int log_level;
+    struct config_journal journal;
+    struct config_decode decode;
+    struct listener_options mqtt;
+    struct config_vendor *vendors;
+    size_t vendor_count;
+    struct config_route *routes;
+    size_t route_count;
+    struct config_sink *sinks;
+    size_t sink_count;
+    struct vocabulary *vocabulary;
+    uint64_t digest; /* changes when what decoding means changes: codec versions, routes, mappings,
+                        zones, vocabulary. A new digest is a new decode generation */
+};
+
+/* Parse and check everything, mappings and password files included. On GW_EINVAL `errors` holds one
+ * error after the other, each with file:line:column, the line, a caret, and what to do. */
+int config_load(const char *path, const struct disk *disk, struct config **out,
+                struct buffer *errors);
+/* DESIGN 12, "Without a configuration file". `listen` and `admin` null: the defaults. */
+int config_embedded(const char *data, const char *listen, const char *admin, struct config **out,
+                    struct buffer *errors);
+/* The text that config_embedded parses: `tidegate validate --embedded` prints it. */
+const char *config_embedded_text(void);
+void config_free(struct config *config); /* accepts null */
+/* The reference: every option of every table with type, range, default and sentence. */
+void config_reference(struct buffer *out);
+
+#endif

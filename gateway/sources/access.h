@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who may connect and publish: users with hashed passwords, the vendor each belongs to, and the
+ * topics a vendor may use. Sources ask; the gateway fills it from the configuration and fills it
+ * again on SIGHUP, all or nothing. Any thread.
+ */
+#ifndef TIDEGATE_SOURCES_ACCESS_H
+#define TIDEGATE_SOURCES_ACCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/disk.h"
+#include "base/err.h"
+
+enum { ACCESS_VENDOR_SIZE = 65 };
+
+/* One vendor's rules, as configured; borrowed for the call of access_load. */
+struct access_vendor {
+    const char *name;
+    /* A file of `user:$7$iterations$salt$hash` lines as mosquitto_passwd writes them
+     * (PBKDF2-HMAC-SHA512). Null: nobody can log in for this vendor. */
+    const char *passwords;
+    const char *const *topics; /* MQTT topic filters that it may publish to */
+    size_t topic_count;        /* 0: nothing may be published */
+    bool subscribe_accept;     /* grant SUBSCRIBE and deliver nothing, instead of refusing */
+};
+
+enum access_anonymous { ANONYMOUS_REFUSE = 0, ANONYMOUS_LOOPBACK = 1, ANONYMOUS_ALLOW = 2 };
+
+struct access_rules {
+    enum access_anonymous anonymous;
+    const struct access_vendor *vendors;
+    size_t vendor_count;
+};
+
+struct access;
+struct access *access_new(void); /* refuses everybody until the first load */
+void access_free(struct access *access);
+/* Reads every password file. On any error the old rules stay, and `err` says file and line. A user
+ * name that two vendors have, an unreadable or empty-but-named file and a malformed line are
+ * errors: never "allow". */
+int access_load(struct access *access, const struct disk *disk, const struct access_rules *rules,
+                struct err *err);
+
+/* What a successful login gives; copied, so it survives a reload. */
+struct access_grant {
+    char vendor[ACCESS_VENDOR_SIZE]; /* "" for anonymous: the route decides by topic */
+    bool subscribe_accept;
+    uint64_t generation; /* grows with each load; a grant of an older one is asked again */
+};
+
+enum access_answer { ACCESS_OK, ACCESS_BAD_CREDENTIALS, ACCESS_NOT_AUTHORISED };
+
+struct access_request {
+    bool has_user, has_password;
+    struct bytes user, password;
+    bool loopback; /* the peer's address is on the loopback interface */
+};
+
+/* Same time and same answer for an unknown user and a wrong password. About 50 us when a hash must
+ * be computed; a correct login is remembered (keyed hash in memory) and then costs little. */
+enum access_answer access_connect(struct access *access, const struct access_request *request,
+                                  struct access_grant *grant);
+/* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
+bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic);
+uint64_t access_generation(const struct access *access);
+/* Is the vendor still there, and the user not withdrawn? For live connections after a reload. */
+bool access_still(struct access *access, const struct access_grant *grant, struct bytes user);
+
+/* MQTT 5.0, 4.7: does `filter` match `topic`? Pure. */
+bool access_topic_matches(struct bytes filter, struct bytes topic);
+
+#endif
