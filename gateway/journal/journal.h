@@ -43,7 +43,8 @@ struct journal_options {
     const struct disk *disk;
     const char *dir; /* made when absent; its parent must exist */
     enum journal_kind kind;
-    struct identity identity;  /* for a new journal; an existing one must match unless 0 */
+    struct identity identity;  /* for a new journal (0: a random one is made); an existing one must
+                                  match unless 0 */
     uint64_t segment_bytes;    /* preallocated, 1 MiB .. 4 GiB */
     uint64_t max_bytes;        /* of all segments; 0: no limit. At the limit append says GW_EFULL */
     uint64_t reserve_bytes;    /* free space on the volume below which a new segment says GW_EFULL */
