@@ -48,7 +48,10 @@ int access_load(struct access *access, const struct disk *disk, const struct acc
 struct access_grant {
     char vendor[ACCESS_VENDOR_SIZE]; /* "" for anonymous: the route decides by topic */
     bool subscribe_accept;
-    uint64_t generation; /* grows with each load; a grant of an older one is asked again */
+    bool loopback;         /* as in the request: anonymous grants depend on it */
+    uint64_t generation;   /* grows with each load; a grant of an older one is asked again */
+    uint32_t vendor_index; /* access.c's own: valid for `generation` */
+    uint64_t credential;   /* access.c's own: tells whether the password was changed since */
 };
 
 enum access_answer { ACCESS_OK, ACCESS_BAD_CREDENTIALS, ACCESS_NOT_AUTHORISED };
@@ -66,7 +69,8 @@ enum access_answer access_connect(struct access *access, const struct access_req
 /* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
 bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic);
 uint64_t access_generation(const struct access *access);
-/* Is the vendor still there, and the user not withdrawn? For live connections after a reload. */
+/* Is the vendor still there, and the user not withdrawn, with the same password? For live connections
+ * after a reload. An anonymous grant ("" as vendor) holds as long as the rules allow it. */
 bool access_still(struct access *access, const struct access_grant *grant, struct bytes user);
 
 /* MQTT 5.0, 4.7: does `filter` match `topic`? Pure. */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules of access.c in memory, and reading them from password files. Private to access.c and its
+ * tests.
+ */
+#ifndef TIDEGATE_SOURCES_ACCESS_FILE_H
+#define TIDEGATE_SOURCES_ACCESS_FILE_H
+
+#include "sources/access.h"
+#include "sources/password.h"
+
+struct user {
+    struct bytes name; /* owned */
+    uint32_t vendor;   /* index */
+    struct password password;
+    uint8_t remembered[32]; /* keyed hash of the right login; under access.remember_lock */
+    bool has_remembered;
+};
+
+struct rules_vendor {
+    char *name;
+    char **topics;
+    size_t topic_count;
+    bool subscribe_accept;
+};
+
+struct rules {
+    enum access_anonymous anonymous;
+    struct rules_vendor *vendors;
+    size_t vendor_count;
+    struct user *users; /* sorted by name */
+    size_t user_count;
+};
+
+struct rules *rules_new(enum access_anonymous anonymous); /* without vendors: nobody logs in */
+void rules_free(struct rules *rules);                     /* accepts null */
+int rules_read(const struct disk *disk, const struct access_rules *from, struct rules **out,
+               struct err *err);
+struct user *rules_user(const struct rules *rules, struct bytes name);
+const struct rules_vendor *rules_vendor(const struct rules *rules, const char *name);
+
+#endif
