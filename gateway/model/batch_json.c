@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A row of a batch as a line of JSON, for people and their scripts. Separate because only `decode`
+ * and `tail` need it. Any thread.
+ */
+#include "model/batch_json.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "model/decimal.h"
+
+/* Size of the well-formed UTF-8 sequence at the start (Unicode 15, table 3-7), 0 when there is
+ * none. */
+static size_t utf8_size(const uint8_t *at, size_t left)
+{
+    uint8_t first = at[0];
+    if (first < 0x80)
+        return 1;
+    size_t size = first >= 0xc2 && first <= 0xdf   ? 2
+                  : first >= 0xe0 && first <= 0xef ? 3
+                  : first >= 0xf0 && first <= 0xf4 ? 4
+                                                   : 0;
+    if (size == 0 || size > left)
+        return 0;
+    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < size; i++)
+        if (at[i] < 0x80 || at[i] > 0xbf)
+            return 0;
+    return size;
+}
+
+static void escape_ascii(uint8_t byte, struct buffer *out)
+{
+    static const char letters[] = "btnvfr"; /* 0x08..0x0d; JSON knows no \v */
+    if (byte == '"' || byte == '\\')
+        buffer_printf(out, "\\%c", byte);
+    else if (byte >= 0x08 && byte <= 0x0d && byte != 0x0b)
+        buffer_printf(out, "\\%c", letters[byte - 0x08]);
+    else if (byte < 0x20 || byte == 0x7f)
+        buffer_printf(out, "\\u%04x", byte);
+    else
+        buffer_u8(out, byte);
+}
+
+void json_string(struct bytes in, struct buffer *out)
+{
+    buffer_u8(out, '"');
+    for (size_t at = 0; at < in.size;) {
+        size_t size = utf8_size(in.data + at, in.size - at);
+        if (size == 1)
+            escape_ascii(in.data[at], out);
+        else if (size > 1)
+            buffer_add(out, in.data + at, size);
+        else
+            buffer_add_text(out, "\xef\xbf\xbd");
+        at += size ? size : 1;
+    }
+    buffer_u8(out, '"');
+}
+
+static void member_string(const char *name, struct bytes value, struct buffer *out)
+{
+    buffer_printf(out, "\"%s\":", name);
+    json_string(value, out);
+    buffer_u8(out, ',');
+}
+
+static void member_time(const char *name, int64_t ms, struct buffer *out)
+{
+    char text[CLOCK_TEXT_SIZE];
+    buffer_printf(out, "\"%s\":\"%s\",", name, clock_format_ms(ms, text));
+}
+
+static void member_value(const struct batch *batch, uint32_t row, struct buffer *out)
+{
+    char text[DECIMAL_TEXT_SIZE] = "null";
+    struct decimal value = {batch->unscaled[row], (int8_t)-batch->scale[row]};
+    if (batch->has_value[row])
+        decimal_format(value, text);
+    buffer_printf(out, "\"value\":%s,", text);
+}
+
+static void member_flags(uint32_t flags, struct buffer *out)
+{
+    const char *comma = "";
+    buffer_add_text(out, "\"flags\":[");
+    for (int i = 0; i < FLAG_COUNT; i++) {
+        if (flags & 1U << i) {
+            buffer_printf(out, "%s\"%s\"", comma, flag_name(i));
+            comma = ",";
+        }
+    }
+    buffer_add_text(out, "],");
+}
+
+void batch_row_json(const struct batch *batch, uint32_t row, const char *gateway,
+                    struct buffer *out)
+{
+    gw_assert(row < batch->count);
+    buffer_u8(out, '{');
+    member_string("vendor", batch->strings[batch->vendor[row]], out);
+    member_string("device", batch->strings[batch->device[row]], out);
+    member_string("metric", batch->strings[batch->metric[row]], out);
+    member_time("ts", batch->ts_ms[row], out);
+    member_value(batch, row, out);
+    member_string("unit", batch->strings[batch->unit[row]], out);
+    buffer_printf(out, "\"scale\":%u,\"quality\":\"%s\",", batch->scale[row],
+                  quality_name(batch->quality[row]));
+    member_flags(batch->flags[row], out);
+    buffer_printf(out, "\"time_source\":\"%s\",\"seq\":%" PRIu64 ",",
+                  time_source_name(batch->time_source[row]), batch->seq[row]);
+    member_time("received", batch->received_ms[row], out);
+    buffer_add_text(out, "\"gateway\":");
+    json_string(bytes_text(gateway), out);
+    buffer_add_text(out, "}\n");
+}
