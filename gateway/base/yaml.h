@@ -27,11 +27,11 @@ enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 /* Lives as long as its `struct yaml`. */
 struct yaml_node {
     enum yaml_kind kind;
-    int line, column;            /* from 1; the column counts bytes */
-    const char *text;            /* of a scalar, NUL-terminated; "" for the other kinds */
-    size_t size;                 /* of text; it may hold NUL bytes itself */
-    bool quoted;                 /* the scalar stands in quotes (or is a block): never null */
-    const struct yaml_node *key; /* the key's scalar when this is a value of a mapping */
+    int line, column;              /* from 1; the column counts characters */
+    const char *text;              /* of a scalar, NUL-terminated; "" for the other kinds */
+    size_t size;                   /* of text; it may hold NUL bytes itself */
+    bool quoted;                   /* the scalar stands in quotes (or is a block): never null */
+    const struct yaml_node *key;   /* the key's scalar when this is a value of a mapping */
     const struct yaml_node *first; /* the first item or value, in the order of the file */
     const struct yaml_node *next;  /* its sibling */
     size_t count;                  /* of items or values */
