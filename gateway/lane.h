@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A lane: a cursor on the reading log and the sink behind it, on a thread and loop of its own. It
+ * cuts the reading log into units, syncs the bounds of a unit before its first attempt (invariant
+ * 6), hands it to the sink, and moves the cursor when everything up to there is stored.
+ */
+#ifndef TIDEGATE_LANE_H
+#define TIDEGATE_LANE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "config/config.h"
+#include "journal/journal.h"
+
+enum lane_health {
+    LANE_OK = 0,
+    LANE_RETRYING = 1, /* the destination does not take it now */
+    LANE_STOPPED = 2,  /* the operator must act */
+};
+
+enum { LANE_LATENCY_BUCKETS = 16 };
+
+/* Any thread, by atomics; since start but for the positions. */
+struct lane_stats {
+    _Atomic uint64_t next_seq;    /* everything below is confirmed by the destination */
+    _Atomic uint64_t rows, units; /* stored */
+    _Atomic uint64_t retries, refused_rows;
+    _Atomic uint64_t open_units, open_rows;
+    _Atomic int64_t stored_received_ms; /* receive time of the newest reading that is stored */
+    _Atomic uint64_t write_ms_sum;
+    _Atomic uint64_t write_ms_bucket[LANE_LATENCY_BUCKETS]; /* i: below 2^i ms; last: above */
+    _Atomic int health;
+};
+
+struct lane_options {
+    const struct disk *disk;
+    const struct config_sink *sink; /* outlives the lane */
+    struct journal *readings;
+    const char *cursor_path;
+    const char *data_dir;
+};
+
+struct lane;
+/* Opens the cursor, makes the sink and starts it. GW_EINVAL: the operator must act. */
+int lane_new(const struct lane_options *options, struct lane **out, struct err *err);
+int lane_start(struct lane *lane, struct err *err); /* the thread */
+/* Send what is in the reading log, at most timeout_ms, then close the sink and end the thread. */
+void lane_stop(struct lane *lane, int64_t timeout_ms);
+void lane_free(struct lane *lane); /* after stop; accepts null */
+const char *lane_name(const struct lane *lane);
+const char *lane_sink_type(const struct lane *lane);
+const struct lane_stats *lane_stats(const struct lane *lane);
+/* The sentence of the last retry, "" when all is well; copied into out. */
+void lane_why(struct lane *lane, char out[200]);
+/* The sink's own metrics, appended. */
+void lane_metrics(struct lane *lane, struct buffer *out);
+
+#endif
