@@ -8,8 +8,8 @@
 #include "deadletter.h"
 #include "journal/rawlog.h"
 
-void decode_init(struct decode *decode, const struct router *router,
-                 struct normaliser *normaliser, size_t readings_max)
+void decode_init(struct decode *decode, const struct router *router, struct normaliser *normaliser,
+                 size_t readings_max)
 {
     *decode = (struct decode){.router = router, .normaliser = normaliser};
     readings_init(&decode->readings, readings_max);
@@ -107,8 +107,8 @@ static void decode_message(struct decode *decode, const struct message *message)
                                         message->received_ms};
     const char *reason = "normalise";
     char detail[200] = "";
-    int rows = normalise(decode->normaliser, &context, &decode->readings, decode->rows, &reason,
-                         detail);
+    int rows =
+        normalise(decode->normaliser, &context, &decode->readings, decode->rows, &reason, detail);
     if (rows < 0) {
         letter.stage = STAGE_NORMALISE;
         letter.reason = bytes_text(reason);

@@ -25,8 +25,8 @@ struct decode {
 };
 
 /* `router` and `normaliser` outlive it or are replaced by the owner between extents. */
-void decode_init(struct decode *decode, const struct router *router,
-                 struct normaliser *normaliser, size_t readings_max);
+void decode_init(struct decode *decode, const struct router *router, struct normaliser *normaliser,
+                 size_t readings_max);
 void decode_fini(struct decode *decode);
 
 /* All messages of one extent. GW_ECORRUPT when the records cannot be walked to the end (a bug or

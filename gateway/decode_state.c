@@ -169,8 +169,8 @@ int decode_generation(const struct disk *disk, const char *dir, uint64_t digest,
     buffer_u8(&text, 0);
     if (rc < 0 && rc != -ENOENT) {
         rc = err_set(err, GW_EIO, "%s: %s", path, strerror(-rc));
-    } else if (rc != -ENOENT && sscanf((char *)text.data, "%" SCNu32 " %" SCNx64, &generation,
-                                       &known) != 2) {
+    } else if (rc != -ENOENT &&
+               sscanf((char *)text.data, "%" SCNu32 " %" SCNx64, &generation, &known) != 2) {
         rc = err_set(err, GW_ECORRUPT,
                      "%s does not hold a generation; restore it, or write \"N 0\" with N above "
                      "every generation in the names of the Parquet files",

@@ -298,8 +298,7 @@ static bool reload_waits(struct decoder *decoder)
     return waits;
 }
 
-static void take_extent(struct decoder *decoder, enum journal_read got,
-                        const struct extent *extent)
+static void take_extent(struct decoder *decoder, enum journal_read got, const struct extent *extent)
 {
     batch_cover(decoder, extent);
     decoder->raw_bytes_since_save += extent->body.size;
@@ -347,7 +346,8 @@ static bool decoder_step(struct decoder *decoder)
     if (stopping && (got == JOURNAL_END || clock_monotonic_ms() >= decoder->stop_at_ms))
         return false;
     if (got == JOURNAL_END)
-        journal_wait(decoder->options.raw, decoder->position, batch_pending(decoder) ? 20 : POLL_MS);
+        journal_wait(decoder->options.raw, decoder->position,
+                     batch_pending(decoder) ? 20 : POLL_MS);
     return true;
 }
 
@@ -382,8 +382,7 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
         .ahead_max_ms = config->decode.ahead_ms,
     };
     decoder->normaliser = normaliser_new(&normal);
-    decode_init(&decoder->decode, NULL, decoder->normaliser,
-                (size_t)config->decode.readings_max);
+    decode_init(&decoder->decode, NULL, decoder->normaliser, (size_t)config->decode.readings_max);
     uint32_t generation = 0;
     uint64_t end = journal_next_seq(options->readings);
     int rc = router_new(config, &decoder->router, err);

@@ -378,8 +378,7 @@ static void sink_start_again(struct lane *lane)
         why_set(lane, "");
         return;
     }
-    lane->start_backoff_ms =
-        lane->start_backoff_ms ? lane->start_backoff_ms * 2 : BACKOFF_MS_MIN;
+    lane->start_backoff_ms = lane->start_backoff_ms ? lane->start_backoff_ms * 2 : BACKOFF_MS_MIN;
     if (lane->start_backoff_ms > BACKOFF_MS_MAX)
         lane->start_backoff_ms = BACKOFF_MS_MAX;
     lane->start_at_ms = clock_monotonic_ms() + lane->start_backoff_ms;

@@ -17,7 +17,7 @@ struct level {
 struct route {
     struct level *levels;
     size_t level_count;
-    struct bytes vendor; /* "" : from the login or {vendor} */
+    struct bytes vendor;     /* "" : from the login or {vendor} */
     const struct zone *zone; /* null: the vendor's */
     const struct codec *codec;
     const void *codec_config;
@@ -84,8 +84,7 @@ static void route_compile(struct route *route, const char *pattern)
     const uint8_t *at = topic.data;
     while (at) {
         struct bytes text = level_cut(at, topic.data + topic.size, &at);
-        route->levels =
-            mem_realloc(route->levels, (route->level_count + 1) * sizeof(struct level));
+        route->levels = mem_realloc(route->levels, (route->level_count + 1) * sizeof(struct level));
         route->levels[route->level_count++] = level_of(text);
     }
 }

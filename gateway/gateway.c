@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Start: disk first, then what reads it, the listener last, so that nothing is taken in before all
+ * behind it stands. Stop: the same in reverse; each part gets a share of ten seconds. All on the
+ * main thread.
+ */
+#include "gateway.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "parts.h"
+#include "report.h"
+
+/* SIGTERM to exit takes at most ten seconds: these add up to nine. */
+enum {
+    DRAIN_SOURCE_MS = 2000,
+    DRAIN_RAWLOG_MS = 2000,
+    DRAIN_DECODER_MS = 2000,
+    DRAIN_LANES_MS = 3000,
+    HOUSEKEEPING_MS = 2000,
+};
+
+/* ---- folders ---- */
+
+static void paths_make(struct gateway_paths *paths, const char *data)
+{
+    paths->data = mem_strdup(data);
+    paths->raw = mem_printf("%s/journal/raw", data);
+    paths->readings = mem_printf("%s/journal/readings", data);
+    paths->dead = mem_printf("%s/journal/dead", data);
+    paths->cursors = mem_printf("%s/cursors", data);
+    paths->state = mem_printf("%s/state", data);
+}
+
+static void paths_fini(struct gateway_paths *paths)
+{
+    free(paths->data);
+    free(paths->raw);
+    free(paths->readings);
+    free(paths->dead);
+    free(paths->cursors);
+    free(paths->state);
+}
+
+static int folder_make(const char *path, struct err *err)
+{
+    int rc = disk_make_dirs(&disk_real, path);
+    return rc < 0 ? err_set(err, GW_EIO, "folder %s: %s", path, strerror(-rc)) : 0;
+}
+
+static int folders_make(const struct gateway_paths *paths, struct err *err)
+{
+    char *journal = mem_printf("%s/journal", paths->data);
+    int rc = folder_make(journal, err);
+    free(journal);
+    if (rc == 0)
+        rc = folder_make(paths->cursors, err);
+    if (rc == 0)
+        rc = folder_make(paths->state, err);
+    return rc;
+}
+
+/* ---- parts, from the disk outwards ---- */
+
+static struct journal_options journal_options_of(const struct gateway *gateway, const char *dir)
+{
+    const struct config_journal *from = &gateway->config->journal;
+    return (struct journal_options){
+        .disk = &disk_real,
+        .dir = dir,
+        .segment_bytes = from->segment_bytes,
+        .max_bytes = from->max_bytes,
+        .reserve_bytes = from->reserve_bytes,
+        .compression_level = (int)from->compression,
+    };
+}
+
+static int rawlog_make(struct gateway *gateway, struct err *err)
+{
+    const struct config_journal *from = &gateway->config->journal;
+    struct rawlog_options options = {
+        .journal = journal_options_of(gateway, gateway->paths.raw),
+        .memory_bytes = from->memory_bytes,
+        .chunk_bytes = from->extent_bytes / 4,
+        .extent_bytes = from->extent_bytes,
+    };
+    struct journal_recovery found;
+    int rc = rawlog_open(&gateway->rawlog, &options, &found, err);
+    if (rc == 0)
+        log_event(LOG_INFO, "journal_open",
+                  "segments=%" PRIu64 " first_seq=%" PRIu64 " next_seq=%" PRIu64
+                  " torn_bytes=%" PRIu64 " damaged_extents=%" PRIu64,
+                  found.segments, found.first_seq, found.next_seq, found.torn_bytes,
+                  found.damaged_extents);
+    return rc;
+}
+
+static int journal_make(struct gateway *gateway, enum journal_kind kind, const char *dir,
+                        struct journal **out, struct err *err)
+{
+    struct journal_options options = journal_options_of(gateway, dir);
+    struct journal_recovery found;
+    options.kind = kind;
+    options.identity = journal_identity(rawlog_journal(gateway->rawlog));
+    if (kind == JOURNAL_DEAD) {
+        /* Dead letters have room of their own, and it is not the logs' room. */
+        options.max_bytes = 0;
+        options.segment_bytes = 4U << 20;
+    }
+    if (options.compression_level == 0)
+        options.compression_level = 1; /* off the ack path: always worth it */
+    return journal_open(out, &options, &found, err);
+}
+
+/* Invariant 5: nothing downstream may be ahead of the raw log. */
+static int journals_agree(const struct gateway *gateway, struct err *err)
+{
+    uint64_t raw = journal_next_seq(rawlog_journal(gateway->rawlog));
+    uint64_t readings = journal_next_seq(gateway->readings);
+    if (readings <= raw)
+        return 0;
+    return err_set(err, GW_EINVAL,
+                   "the reading log ends at %" PRIu64 " but the raw log at %" PRIu64
+                   ": the raw log was wiped or restored. Start under a new identity: "
+                   "tidegate journal new-identity --data %s",
+                   readings, raw, gateway->paths.data);
+}
+
+static int access_fill(struct access *access, const struct config *config, struct err *err)
+{
+    struct access_vendor *vendors =
+        mem_zalloc((config->vendor_count + 1) * sizeof(struct access_vendor));
+    for (size_t i = 0; i < config->vendor_count; i++) {
+        const struct config_vendor *from = &config->vendors[i];
+        vendors[i] = (struct access_vendor){
+            .name = from->name,
+            .passwords = from->passwords,
+            .topics = (const char *const *)from->topics,
+            .topic_count = from->topic_count,
+            .subscribe_accept = from->subscribe_accept,
+        };
+    }
+    struct access_rules rules = {
+        .anonymous = (enum access_anonymous)config->anonymous,
+        .vendors = vendors,
+        .vendor_count = config->vendor_count,
+    };
+    int rc = access_load(access, &disk_real, &rules, err);
+    free(vendors);
+    return rc;
+}
+
+static int decoder_make(struct gateway *gateway, struct err *err)
+{
+    struct decoder_options options = {
+        .disk = &disk_real,
+        .state_dir = gateway->paths.state,
+        .raw = rawlog_journal(gateway->rawlog),
+        .readings = gateway->readings,
+        .dead = gateway->dead,
+        .save_bytes = 4 * gateway->config->journal.segment_bytes,
+    };
+    return decoder_new(&options, gateway->config, &gateway->decoder, err);
+}
+
+static int lanes_make(struct gateway *gateway, struct err *err)
+{
+    const struct config *config = gateway->config;
+    gateway->lanes = mem_zalloc((config->sink_count + 1) * sizeof(struct lane *));
+    for (size_t i = 0; i < config->sink_count; i++) {
+        char *cursor = mem_printf("%s/%s.cursor", gateway->paths.cursors, config->sinks[i].name);
+        struct lane_options options = {
+            .disk = &disk_real,
+            .sink = &config->sinks[i],
+            .readings = gateway->readings,
+            .cursor_path = cursor,
+            .data_dir = gateway->paths.data,
+        };
+        int rc = lane_new(&options, &gateway->lanes[i], err);
+        free(cursor);
+        if (rc)
+            return rc;
+        gateway->lane_count++;
+    }
+    return 0;
+}
+
+static int parts_make(struct gateway *gateway, struct err *err)
+{
+    int rc = folders_make(&gateway->paths, err);
+    if (rc == 0)
+        rc = rawlog_make(gateway, err);
+    if (rc == 0)
+        rc = journal_make(gateway, JOURNAL_READINGS, gateway->paths.readings, &gateway->readings,
+                          err);
+    if (rc == 0)
+        rc = journal_make(gateway, JOURNAL_DEAD, gateway->paths.dead, &gateway->dead, err);
+    if (rc == 0)
+        rc = journals_agree(gateway, err);
+    if (rc)
+        return rc;
+    gateway->access = access_new();
+    rc = access_fill(gateway->access, gateway->config, err);
+    if (rc == 0)
+        rc = decoder_make(gateway, err);
+    if (rc == 0)
+        rc = lanes_make(gateway, err);
+    if (rc)
+        return rc;
+    gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
+    return gateway->listener ? 0 : GW_EINVAL;
+}
+
+static int parts_start(struct gateway *gateway, struct err *err)
+{
+    int rc = rawlog_start(gateway->rawlog, err);
+    for (size_t i = 0; i < gateway->lane_count && rc == 0; i++)
+        rc = lane_start(gateway->lanes[i], err);
+    if (rc == 0)
+        rc = decoder_start(gateway->decoder, err);
+    /* Both addresses are bound before the first message is taken, so that a port in use is a clear
+     * refusal to start. */
+    if (rc == 0 && gateway->config->admin_listen)
+        rc = admin_start(&gateway->admin, gateway->config->admin_listen, report_routes, gateway,
+                         err);
+    if (rc == 0)
+        rc = gateway->listener->type->start(gateway->listener, err);
+    return rc;
+}
+
+/* ---- ending ---- */
+
+static void on_source_closed(void *arg)
+{
+    struct gateway *gateway = arg;
+    uv_async_send(&gateway->source_closed);
+}
+
+/* The listener has closed: the rest in order, each waiting for the one before. */
+static void parts_stop(struct gateway *gateway)
+{
+    if (!rawlog_stop(gateway->rawlog, DRAIN_RAWLOG_MS))
+        log_event(LOG_WARN, "journal_not_drained", "what was not stored was not acknowledged");
+    decoder_stop(gateway->decoder, DRAIN_DECODER_MS);
+    int64_t until = clock_monotonic_ms() + DRAIN_LANES_MS;
+    for (size_t i = 0; i < gateway->lane_count; i++) {
+        int64_t left = until - clock_monotonic_ms();
+        lane_stop(gateway->lanes[i], left > 0 ? left : 0);
+    }
+}
+
+static void parts_free(struct gateway *gateway)
+{
+    admin_stop(gateway->admin);
+    if (gateway->listener)
+        gateway->listener->type->free(gateway->listener);
+    for (size_t i = 0; i < gateway->lane_count; i++)
+        lane_free(gateway->lanes[i]);
+    free(gateway->lanes);
+    decoder_free(gateway->decoder);
+    access_free(gateway->access);
+    journal_close(gateway->dead);
+    journal_close(gateway->readings);
+    rawlog_close(gateway->rawlog);
+    paths_fini(&gateway->paths);
+    if (gateway->config != gateway->config_started)
+        config_free(gateway->config_started);
+    config_free(gateway->config);
+}
+
+/* ---- main loop ---- */
+
+static void on_signal_stop(uv_signal_t *signal, int number)
+{
+    struct gateway *gateway = signal->data;
+    if (gateway->stopping)
+        return;
+    gateway->stopping = true;
+    log_event(LOG_INFO, "stopping", "signal=%d", number);
+    gateway->listener->type->close(gateway->listener, DRAIN_SOURCE_MS, on_source_closed, gateway);
+}
+
+static void on_async_source_closed(uv_async_t *async)
+{
+    uv_stop(async->loop);
+}
+
+/* All or nothing: credentials are taken last, when nothing else can fail. */
+static int reload_apply(struct gateway *gateway, struct config *config, struct err *err)
+{
+    int rc = access_fill(gateway->access, config, err);
+    if (rc)
+        return rc;
+    rc = decoder_reload(gateway->decoder, config, err);
+    if (rc) {
+        struct err again;
+        access_fill(gateway->access, gateway->config, &again);
+        return rc;
+    }
+    if (gateway->config != gateway->config_started)
+        config_free(gateway->config);
+    gateway->config = config;
+    return 0;
+}
+
+static void on_signal_reload(uv_signal_t *signal, int number)
+{
+    (void)number;
+    struct gateway *gateway = signal->data;
+    if (gateway->stopping)
+        return;
+    struct config *config = NULL;
+    struct buffer errors = {0};
+    struct err err = {{0}};
+    int rc = gateway->reload(gateway->reload_arg, &config, &errors);
+    if (rc) {
+        buffer_u8(&errors, 0);
+        fprintf(stderr, "%s", (const char *)errors.data);
+        err_set(&err, rc, "the configuration has errors; the old one stays");
+    } else {
+        rc = reload_apply(gateway, config, &err);
+        if (rc)
+            config_free(config);
+    }
+    buffer_fini(&errors);
+    if (rc) {
+        gateway->reload_failures++;
+        log_event(LOG_ERROR, "reload_failed", "why=\"%s\"", err.text);
+    } else {
+        gateway->reloads++;
+        log_event(LOG_INFO, "reloaded", "generation=%u",
+                  decoder_stats(gateway->decoder)->generation);
+    }
+}
+
+/* Nothing that a cursor, or the decoder's memory, still needs goes. */
+static void retain(const struct gateway *gateway, struct journal *journal, uint64_t needed)
+{
+    const struct config_journal *limits = &gateway->config->journal;
+    struct err err;
+    if (journal_retain(journal, needed, limits->keep_ms, limits->keep_bytes, clock_wall_ms(), &err))
+        log_event(LOG_WARN, "retention_failed", "why=\"%s\"", err.text);
+}
+
+static void on_housekeeping(uv_timer_t *timer)
+{
+    const struct gateway *gateway = timer->data;
+    const struct config_journal *limits = &gateway->config->journal;
+    uint64_t needed = journal_next_seq(gateway->readings);
+    for (size_t i = 0; i < gateway->lane_count; i++) {
+        uint64_t next = lane_stats(gateway->lanes[i])->next_seq;
+        needed = next < needed ? next : needed;
+    }
+    retain(gateway, gateway->readings, needed);
+    uint64_t saved = decoder_stats(gateway->decoder)->saved_seq;
+    retain(gateway, rawlog_journal(gateway->rawlog), saved && saved < needed ? saved : needed);
+    struct err err;
+    journal_retain(gateway->dead, journal_next_seq(gateway->dead), limits->dead_keep_ms,
+                   limits->dead_bytes, clock_wall_ms(), &err);
+}
+
+static void loop_make(struct gateway *gateway)
+{
+    gw_assert(uv_loop_init(&gateway->loop) == 0);
+    uv_signal_init(&gateway->loop, &gateway->sigterm);
+    uv_signal_init(&gateway->loop, &gateway->sigint);
+    uv_signal_init(&gateway->loop, &gateway->sighup);
+    uv_timer_init(&gateway->loop, &gateway->housekeeping);
+    uv_async_init(&gateway->loop, &gateway->source_closed, on_async_source_closed);
+    gateway->sigterm.data = gateway->sigint.data = gateway->sighup.data = gateway;
+    gateway->housekeeping.data = gateway;
+}
+
+static void loop_run(struct gateway *gateway)
+{
+    uv_signal_start(&gateway->sigterm, on_signal_stop, SIGTERM);
+    uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
+    uv_signal_start(&gateway->sighup, on_signal_reload, SIGHUP);
+    uv_timer_start(&gateway->housekeeping, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+    uv_run(&gateway->loop, UV_RUN_DEFAULT);
+}
+
+static void loop_fini(struct gateway *gateway)
+{
+    uv_close((uv_handle_t *)&gateway->sigterm, NULL);
+    uv_close((uv_handle_t *)&gateway->sigint, NULL);
+    uv_close((uv_handle_t *)&gateway->sighup, NULL);
+    uv_close((uv_handle_t *)&gateway->housekeeping, NULL);
+    uv_close((uv_handle_t *)&gateway->source_closed, NULL);
+    uv_run(&gateway->loop, UV_RUN_DEFAULT);
+    gw_assert(uv_loop_close(&gateway->loop) == 0);
+}
+
+static int exit_code_of(int rc)
+{
+    switch (rc) {
+    case GW_OK: return EXIT_CODE_OK;
+    case GW_EINVAL: return EXIT_CODE_CONFIG;
+    case GW_ECORRUPT:
+    case GW_EVERSION: return EXIT_CODE_DATA;
+    default: return EXIT_CODE_FAILED;
+    }
+}
+
+static void ready_say(const struct gateway *gateway)
+{
+    char identity[IDENTITY_TEXT_SIZE];
+    log_event(LOG_INFO, "ready", "mqtt_port=%d admin_port=%d data=%s gateway=%s sinks=%zu pid=%d",
+              listener_port(gateway->listener), gateway->admin ? admin_port(gateway->admin) : 0,
+              gateway->paths.data,
+              identity_format(journal_identity(rawlog_journal(gateway->rawlog)), identity),
+              gateway->lane_count, (int)getpid());
+}
+
+int gateway_run(struct config *config,
+                int (*reload)(void *arg, struct config **out, struct buffer *errors),
+                void *reload_arg)
+{
+    struct gateway *gateway = mem_zalloc(sizeof *gateway);
+    gateway->config = gateway->config_started = config;
+    gateway->reload = reload;
+    gateway->reload_arg = reload_arg;
+    gateway->started_ms = clock_wall_ms();
+    paths_make(&gateway->paths, config->data);
+    log_set_level((enum log_level)config->log_level);
+    loop_make(gateway);
+    struct err err = {{0}};
+    int rc = parts_make(gateway, &err);
+    bool started = false;
+    if (rc == 0) {
+        rc = parts_start(gateway, &err);
+        started = true;
+    }
+    if (rc == 0) {
+        ready_say(gateway);
+        loop_run(gateway);
+    } else {
+        log_event(LOG_ERROR, "start_failed", "why=\"%s\"", err.text);
+    }
+    if (started && rc == 0) {
+        parts_stop(gateway);
+        log_event(LOG_INFO, "stopped", "next_seq=%" PRIu64,
+                  journal_next_seq(rawlog_journal(gateway->rawlog)));
+    } else if (started) {
+        parts_stop(gateway);
+    }
+    parts_free(gateway);
+    loop_fini(gateway);
+    free(gateway);
+    return exit_code_of(rc);
+}

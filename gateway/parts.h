@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parts of a running gateway: made and ended by gateway.c, read by report.c. Nobody else
+ * includes this.
+ */
+#ifndef TIDEGATE_PARTS_H
+#define TIDEGATE_PARTS_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "admin/admin.h"
+#include "decoder.h"
+#include "gateway.h"
+#include "journal/rawlog.h"
+#include "lane.h"
+#include "sources/access.h"
+#include "sources/source.h"
+
+/* Folders below the data folder. */
+struct gateway_paths {
+    char *data, *raw, *readings, *dead, *cursors, *state;
+};
+
+struct gateway {
+    struct config *config;         /* as last loaded; the parts that cannot change keep... */
+    struct config *config_started; /* ...this one, which is the first */
+    int (*reload)(void *arg, struct config **out, struct buffer *errors);
+    void *reload_arg;
+
+    struct gateway_paths paths;
+    struct rawlog *rawlog;
+    struct journal *readings, *dead;
+    struct access *access;
+    struct decoder *decoder;
+    struct lane **lanes;
+    size_t lane_count;
+    struct source *listener;
+    struct admin *admin;
+    int64_t started_ms; /* wall clock */
+
+    uv_loop_t loop; /* the main thread's */
+    uv_signal_t sigterm, sigint, sighup;
+    uv_timer_t housekeeping;
+    uv_async_t source_closed;
+    _Atomic bool stopping;
+    _Atomic uint64_t reload_failures, reloads;
+};
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Status, health and readings for the admin interface. Any thread: reads atomics and the journals'
+ * thread-safe functions. The metrics have a file of their own (metrics.c).
+ */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "model/batch.h"
+#include "model/batch_json.h"
+#include "parts.h"
+#include "sources/mqtt/listener.h"
+
+enum { TAIL_ROWS_MAX = 10000, TAIL_WAIT_MS_MAX = 20000 };
+
+/* ---- readiness ---- */
+
+/* Ready means: can make messages durable. A sink that is down does not make it unready. */
+bool gateway_ready(struct gateway *gateway, struct buffer *why)
+{
+    if (gateway->stopping) {
+        buffer_add_text(why, "stopping\n");
+        return false;
+    }
+    switch (rawlog_health(gateway->rawlog)) {
+    case RAWLOG_OK: return true;
+    case RAWLOG_FULL: buffer_add_text(why, "the journal has no room: acks are held\n"); break;
+    case RAWLOG_FAILING:
+        buffer_add_text(why, "the journal cannot be written: acks are held\n");
+        break;
+    }
+    return false;
+}
+
+/* ---- status ---- */
+
+static void status_journal(struct buffer *out, const char *name, struct journal *journal)
+{
+    buffer_printf(
+        out, "\"%s\":{\"first_seq\":%" PRIu64 ",\"next_seq\":%" PRIu64 ",\"bytes\":%" PRIu64 "},",
+        name, journal_first_seq(journal), journal_next_seq(journal), journal_bytes(journal));
+}
+
+static const char *health_name(const struct gateway *gateway)
+{
+    static const char *const names[] = {"ok", "full", "failing"};
+    return names[rawlog_health(gateway->rawlog)];
+}
+
+static void status_lane(const struct gateway *gateway, struct lane *lane, struct buffer *out)
+{
+    static const char *const names[] = {"ok", "retrying", "stopped"};
+    const struct lane_stats *stats = lane_stats(lane);
+    char why[200];
+    lane_why(lane, why);
+    uint64_t end = journal_next_seq(gateway->readings);
+    uint64_t next = stats->next_seq;
+    buffer_add_text(out, "{\"name\":");
+    json_string(bytes_text(lane_name(lane)), out);
+    buffer_printf(out,
+                  ",\"type\":\"%s\",\"health\":\"%s\",\"next_seq\":%" PRIu64
+                  ",\"lag_messages\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"units\":%" PRIu64
+                  ",\"retries\":%" PRIu64 ",\"stored_received\":",
+                  lane_sink_type(lane), names[stats->health], next, end > next ? end - next : 0,
+                  stats->rows, stats->units, stats->retries);
+    char text[CLOCK_TEXT_SIZE];
+    int64_t stored = stats->stored_received_ms;
+    json_string(bytes_text(stored ? clock_format_ms(stored, text) : ""), out);
+    buffer_add_text(out, ",\"why\":");
+    json_string(bytes_text(why), out);
+    buffer_add_text(out, "}");
+}
+
+static void status_listener(const struct gateway *gateway, struct buffer *out)
+{
+    struct listener_stats mqtt;
+    listener_stats(gateway->listener, &mqtt);
+    buffer_printf(out,
+                  "\"mqtt\":{\"port\":%d,\"connections\":%" PRIu64 ",\"accepted\":%" PRIu64
+                  ",\"refused\":%" PRIu64 ",\"shed\":%" PRIu64 ",\"held_connections\":%" PRIu64
+                  ",\"sessions\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"bytes\":%" PRIu64
+                  ",\"acks\":%" PRIu64 "},",
+                  listener_port(gateway->listener), mqtt.connections, mqtt.accepted, mqtt.refused,
+                  mqtt.shed, mqtt.held_connections, mqtt.sessions, mqtt.messages_received,
+                  mqtt.bytes_received, mqtt.acks_sent);
+}
+
+static void status_decoder(const struct gateway *gateway, struct buffer *out)
+{
+    const struct decoder_stats *stats = decoder_stats(gateway->decoder);
+    uint64_t position = journal_next_seq(gateway->readings);
+    uint64_t end = journal_next_seq(rawlog_journal(gateway->rawlog));
+    buffer_printf(out,
+                  "\"received\":%" PRIu64 ",\"decoded\":%" PRIu64 ",\"dead\":%" PRIu64
+                  ",\"quarantined\":%" PRIu64 ",\"undecoded\":%" PRIu64 ",\"readings\":%" PRIu64
+                  ",\"series\":%" PRIu64 ",\"generation\":%u,\"decoder\":\"%s\",",
+                  end - 1, stats->decoded, stats->dead, stats->quarantined,
+                  end > position ? end - position : 0, stats->readings, stats->series,
+                  stats->generation, stats->health == DECODER_OK ? "ok" : "waiting");
+}
+
+void gateway_status(struct gateway *gateway, struct buffer *out)
+{
+    struct rawlog_stats *raw = rawlog_stats(gateway->rawlog);
+    struct journal *journal = rawlog_journal(gateway->rawlog);
+    char identity[IDENTITY_TEXT_SIZE];
+    char text[CLOCK_TEXT_SIZE];
+    struct buffer why = {0};
+    bool ready = gateway_ready(gateway, &why);
+    buffer_printf(out,
+                  "{\"gateway\":\"%s\",\"started\":\"%s\",\"now_ms\":%" PRId64
+                  ",\"ready\":%s,\"journal_health\":\"%s\",",
+                  identity_format(journal_identity(journal), identity),
+                  clock_format_ms(gateway->started_ms, text), clock_wall_ms(),
+                  ready ? "true" : "false", health_name(gateway));
+    buffer_fini(&why);
+    status_decoder(gateway, out);
+    status_listener(gateway, out);
+    status_journal(out, "raw", journal);
+    status_journal(out, "reading_log", gateway->readings);
+    status_journal(out, "dead_letters", gateway->dead);
+    buffer_printf(
+        out,
+        "\"stored\":{\"messages\":%" PRIu64 ",\"message_bytes\":%" PRIu64 ",\"extents\":%" PRIu64
+        ",\"disk_bytes\":%" PRIu64 ",\"commit_ns_sum\":%" PRIu64 "},\"lanes\":[",
+        raw->messages, raw->message_bytes, raw->extents, raw->disk_bytes, raw->commit_ns_sum);
+    for (size_t i = 0; i < gateway->lane_count; i++) {
+        buffer_add_text(out, i ? "," : "");
+        status_lane(gateway, gateway->lanes[i], out);
+    }
+    buffer_add_text(out, "]}\n");
+}
+
+/* ---- tail ---- */
+
+static uint64_t tail_rows(const struct gateway *gateway, const struct extent *extent, uint64_t from,
+                          struct buffer *rows)
+{
+    struct batch *batch;
+    struct err err;
+    if (extent->kind != EXTENT_BATCH || batch_decode(extent->body, &batch, &err))
+        return 0;
+    char identity[IDENTITY_TEXT_SIZE];
+    identity_format(journal_identity(gateway->readings), identity);
+    uint64_t count = 0;
+    for (uint32_t row = 0; row < batch->count; row++) {
+        if (batch->seq[row] >= from) {
+            batch_row_json(batch, row, identity, rows);
+            count++;
+        }
+    }
+    batch_release(batch);
+    return count;
+}
+
+int gateway_tail(struct gateway *gateway, uint64_t from, uint64_t limit, int64_t wait_ms,
+                 struct buffer *out, uint64_t *next)
+{
+    struct journal *journal = gateway->readings;
+    if (from == 0)
+        from = journal_next_seq(journal);
+    *next = from;
+    if (!journal_wait(journal, from, wait_ms))
+        return 0;
+    struct journal_reader *reader;
+    struct err err;
+    int rc = journal_reader_new(journal, from, &reader, &err);
+    if (rc)
+        return rc;
+    uint64_t count = 0;
+    struct extent extent;
+    while (count < limit && (rc = journal_reader_next(reader, &extent, &err)) > 0) {
+        if (rc == JOURNAL_EXTENT)
+            count += tail_rows(gateway, &extent, from, out);
+        *next = extent.first_seq + extent.seq_count;
+    }
+    journal_reader_free(reader);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- routes ---- */
+
+static uint64_t argument_number(const struct admin_request *request, const char *name,
+                                uint64_t otherwise, uint64_t most)
+{
+    const char *text = admin_argument(request, name);
+    if (text == NULL || *text == '\0')
+        return otherwise;
+    uint64_t value = strtoull(text, NULL, 10);
+    return value < most ? value : most;
+}
+
+static int handle_metrics(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)request;
+    gateway_metrics(arg, body);
+    return 200;
+}
+
+static int handle_health(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)arg;
+    (void)request;
+    buffer_add_text(body, "ok\n");
+    return 200;
+}
+
+static int handle_ready(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)request;
+    if (!gateway_ready(arg, body))
+        return 503;
+    buffer_add_text(body, "ready\n");
+    return 200;
+}
+
+static int handle_status(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)request;
+    gateway_status(arg, body);
+    return 200;
+}
+
+/* First line {"next":N}, then a row a line. */
+static int handle_tail(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    uint64_t from = argument_number(request, "from", 0, UINT64_MAX);
+    uint64_t limit = argument_number(request, "limit", 1000, TAIL_ROWS_MAX);
+    uint64_t wait = argument_number(request, "wait", 0, TAIL_WAIT_MS_MAX);
+    struct buffer rows = {0};
+    uint64_t next;
+    int rc = gateway_tail(arg, from, limit, (int64_t)wait, &rows, &next);
+    buffer_printf(body, "{\"next\":%" PRIu64 "}\n", next);
+    buffer_add_bytes(body, buffer_bytes(&rows));
+    buffer_fini(&rows);
+    return rc ? 500 : 200;
+}
+
+const struct admin_route report_routes[] = {
+    {"/metrics", "text/plain; version=0.0.4", handle_metrics},
+    {"/healthz", "text/plain", handle_health},
+    {"/readyz", "text/plain", handle_ready},
+    {"/status", "application/json", handle_status},
+    {"/tail", "application/x-ndjson", handle_tail},
+    {NULL, NULL, NULL},
+};
