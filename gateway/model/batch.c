@@ -9,19 +9,11 @@
 
 #include <stdlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "base/identity.h"
 #include "model/batch_layout.h"
 #include "model/decimal.h"
+#include "model/string_table.h"
 
-enum { DRAFT_ROWS_FIRST = 1024, SLOTS_FIRST = 1024 };
-
-struct text {
-    size_t offset, size;
-    uint64_t hash;
-};
+enum { DRAFT_ROWS_FIRST = 1024 };
 
 struct batch_builder {
     struct batch *draft; /* its columns have room for `capacity` rows; no strings, no rejects */
@@ -31,13 +23,7 @@ struct batch_builder {
     struct reject *rejects;
     uint32_t reject_count, reject_capacity;
 
-    /* The string table. Number 0 is "" and stands in no slot. */
-    struct buffer text_data;
-    struct text *texts;
-    uint32_t text_count, text_capacity;
-    uint32_t *slots; /* open addressing; 0: free */
-    uint32_t slot_mask;
-    uint64_t seed; /* device names come from outside: nobody shall choose our collisions */
+    struct string_table strings;
 };
 
 const char *stage_name(enum reject_stage stage)
@@ -151,27 +137,12 @@ double batch_value(const struct batch *batch, uint32_t row)
 
 /* ---- builder ---- */
 
-static void empty(struct batch_builder *builder)
-{
-    builder->rows = 0;
-    builder->reject_count = 0;
-    buffer_clear(&builder->text_data);
-    builder->texts[0] = (struct text){0};
-    builder->text_count = 1;
-    memset(builder->slots, 0, (builder->slot_mask + 1) * sizeof *builder->slots);
-}
-
 struct batch_builder *batch_builder_new(void)
 {
     struct batch_builder *builder = mem_zalloc(sizeof *builder);
     builder->capacity = DRAFT_ROWS_FIRST;
     builder->draft = batch_layout(builder->capacity, 0, 0, 0);
-    builder->text_capacity = SLOTS_FIRST;
-    builder->texts = mem_alloc(builder->text_capacity * sizeof *builder->texts);
-    builder->slot_mask = SLOTS_FIRST - 1;
-    builder->slots = mem_alloc(SLOTS_FIRST * sizeof *builder->slots);
-    builder->seed = identity_random().bits;
-    empty(builder);
+    string_table_init(&builder->strings);
     return builder;
 }
 
@@ -181,72 +152,8 @@ void batch_builder_free(struct batch_builder *builder)
         return;
     batch_release(builder->draft);
     free(builder->rejects);
-    buffer_fini(&builder->text_data);
-    free(builder->texts);
-    free(builder->slots);
+    string_table_fini(&builder->strings);
     free(builder);
-}
-
-static struct bytes text_at(const struct batch_builder *builder, uint32_t index)
-{
-    const struct text *text = &builder->texts[index];
-    return bytes_of(builder->text_data.data + text->offset, text->size);
-}
-
-static uint32_t *slot_for(struct batch_builder *builder, uint64_t hash, struct bytes in)
-{
-    for (uint64_t at = hash & builder->slot_mask;; at = (at + 1) & builder->slot_mask) {
-        uint32_t *slot = &builder->slots[at];
-        if (*slot == 0 ||
-            (builder->texts[*slot].hash == hash && bytes_equal(text_at(builder, *slot), in)))
-            return slot;
-    }
-}
-
-/* At most half of the slots are used, so a search is short. */
-static void grow_slots(struct batch_builder *builder)
-{
-    uint32_t count = (builder->slot_mask + 1) * 2;
-    free(builder->slots);
-    builder->slots = mem_zalloc(count * sizeof *builder->slots);
-    builder->slot_mask = count - 1;
-    for (uint32_t i = 1; i < builder->text_count; i++) {
-        uint64_t at = builder->texts[i].hash & builder->slot_mask;
-        while (builder->slots[at])
-            at = (at + 1) & builder->slot_mask;
-        builder->slots[at] = i;
-    }
-}
-
-static uint32_t add_text(struct batch_builder *builder, uint64_t hash, struct bytes in)
-{
-    gw_assert(builder->text_count < UINT32_MAX / 4);
-    if (builder->text_count == builder->text_capacity) {
-        builder->text_capacity *= 2;
-        builder->texts =
-            mem_realloc(builder->texts, builder->text_capacity * sizeof *builder->texts);
-    }
-    uint32_t index = builder->text_count++;
-    builder->texts[index] = (struct text){builder->text_data.size, in.size, hash};
-    buffer_add_bytes(&builder->text_data, in);
-    return index;
-}
-
-/* `guess` is the number that the row before had: mostly it is the same string again. */
-static uint32_t intern(struct batch_builder *builder, struct bytes in, uint32_t guess)
-{
-    if (in.size == 0)
-        return 0;
-    if (guess && bytes_equal(text_at(builder, guess), in))
-        return guess;
-    uint64_t hash = XXH3_64bits_withSeed(in.data, in.size, builder->seed);
-    uint32_t *slot = slot_for(builder, hash, in);
-    if (*slot)
-        return *slot;
-    uint32_t index = *slot = add_text(builder, hash, in);
-    if (builder->text_count > builder->slot_mask / 2)
-        grow_slots(builder);
-    return index;
 }
 
 static void grow_rows(struct batch_builder *builder)
@@ -266,13 +173,13 @@ void batch_builder_add(struct batch_builder *builder, const struct batch_row *ro
     if (builder->rows == builder->capacity)
         grow_rows(builder);
     struct batch *draft = builder->draft;
+    struct string_table *strings = &builder->strings;
     uint32_t at = builder->rows++;
-    uint32_t before = at ? at - 1 : 0;
-    bool first = at == 0;
-    draft->vendor[at] = intern(builder, row->vendor, first ? 0 : draft->vendor[before]);
-    draft->device[at] = intern(builder, row->device, first ? 0 : draft->device[before]);
-    draft->metric[at] = intern(builder, row->metric, first ? 0 : draft->metric[before]);
-    draft->unit[at] = intern(builder, row->unit, first ? 0 : draft->unit[before]);
+    /* Mostly a string is the one of the row before. */
+    draft->vendor[at] = string_table_add(strings, row->vendor, at ? draft->vendor[at - 1] : 0);
+    draft->device[at] = string_table_add(strings, row->device, at ? draft->device[at - 1] : 0);
+    draft->metric[at] = string_table_add(strings, row->metric, at ? draft->metric[at - 1] : 0);
+    draft->unit[at] = string_table_add(strings, row->unit, at ? draft->unit[at - 1] : 0);
     draft->ts_ms[at] = row->ts_ms;
     draft->unscaled[at] = row->has_value ? row->unscaled : 0;
     draft->scale[at] = row->scale;
@@ -299,9 +206,9 @@ void batch_builder_reject(struct batch_builder *builder, uint64_t seq, enum reje
         .seq = seq,
         .stage = (uint8_t)stage,
         .codec_version = codec_version,
-        .codec = intern(builder, codec, 0),
-        .reason = intern(builder, reason, 0),
-        .detail = intern(builder, detail, 0),
+        .codec = string_table_add(&builder->strings, codec, 0),
+        .reason = string_table_add(&builder->strings, reason, 0),
+        .detail = string_table_add(&builder->strings, detail, 0),
     };
 }
 
@@ -317,16 +224,19 @@ uint32_t batch_builder_rejects(const struct batch_builder *builder)
 
 struct batch *batch_builder_finish(struct batch_builder *builder)
 {
-    struct batch *batch = batch_layout(builder->rows, builder->reject_count, builder->text_count,
-                                       builder->text_data.size);
+    struct string_table *strings = &builder->strings;
+    struct batch *batch =
+        batch_layout(builder->rows, builder->reject_count, strings->count, strings->data.size);
     copy_columns(batch, builder->draft, builder->rows);
     if (builder->reject_count)
         memcpy(batch->rejects, builder->rejects, builder->reject_count * sizeof *batch->rejects);
-    if (builder->text_data.size)
-        memcpy(batch->string_data, builder->text_data.data, builder->text_data.size);
+    if (strings->data.size)
+        memcpy(batch->string_data, strings->data.data, strings->data.size);
     size_t offset = 0;
-    for (uint32_t i = 0; i < builder->text_count; i++)
-        batch_layout_string(batch, i, &offset, builder->texts[i].size);
-    empty(builder);
+    for (uint32_t i = 0; i < strings->count; i++)
+        batch_layout_string(batch, i, &offset, strings->entries[i].size);
+    string_table_clear(strings);
+    builder->rows = 0;
+    builder->reject_count = 0;
     return batch;
 }

@@ -9,29 +9,7 @@
 
 #include "base/clock.h"
 #include "model/decimal.h"
-
-/* Size of the well-formed UTF-8 sequence at the start (Unicode 15, table 3-7), 0 when there is
- * none. */
-static size_t utf8_size(const uint8_t *at, size_t left)
-{
-    uint8_t first = at[0];
-    if (first < 0x80)
-        return 1;
-    size_t size = first >= 0xc2 && first <= 0xdf   ? 2
-                  : first >= 0xe0 && first <= 0xef ? 3
-                  : first >= 0xf0 && first <= 0xf4 ? 4
-                                                   : 0;
-    if (size == 0 || size > left)
-        return 0;
-    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if (at[i] < 0x80 || at[i] > 0xbf)
-            return 0;
-    return size;
-}
+#include "model/utf8.h"
 
 static void escape_ascii(uint8_t byte, struct buffer *out)
 {
