@@ -36,12 +36,12 @@ struct config_journal {
 
 /* Section `decode`. */
 struct config_decode {
-    int64_t readings_max;  /* of one message; 10000 */
-    int64_t batch_rows;    /* a batch is closed at so many; 100000 */
-    int64_t batch_age_ms;  /* or after so long; 200ms */
-    int64_t meters_max;    /* series the normaliser remembers; 2000000 */
-    int64_t late_days;     /* device time further back is implausible; 400 */
-    int64_t ahead_ms;      /* or further ahead; 10m */
+    int64_t readings_max; /* of one message; 10000 */
+    int64_t batch_rows;   /* a batch is closed at so many; 100000 */
+    int64_t batch_age_ms; /* or after so long; 200ms */
+    int64_t meters_max;   /* series the normaliser remembers; 2000000 */
+    int64_t late_days;    /* device time further back is implausible; 400 */
+    int64_t ahead_ms;     /* or further ahead; 10m */
 };
 
 struct config_vendor {
@@ -49,7 +49,7 @@ struct config_vendor {
     char *timezone;  /* default: Asia/Shanghai is never assumed; "+08:00" stands in the default */
     char *passwords; /* path or null */
     bool subscribe_accept;
-    char **topics;   /* filters it may publish to; default: those of its routes */
+    char **topics; /* filters it may publish to; default: those of its routes */
     size_t topic_count;
 };
 
@@ -58,16 +58,16 @@ struct config_vendor {
 struct config_route {
     char *topic;
     char *codec;
-    char *vendor;   /* null: from {vendor} in the topic, or from the login */
-    char *timezone; /* null: the vendor's, or the default */
+    char *vendor;       /* null: from {vendor} in the topic, or from the login */
+    char *timezone;     /* null: the vendor's, or the default */
     void *codec_config; /* from codec->configure, owned */
     const struct codec *codec_type;
 };
 
 struct config_sink {
-    char *name;                   /* unique; names its cursor file */
+    char *name; /* unique; names its cursor file */
     const struct sink_type *type;
-    void *options;                /* of type->options_size, owned */
+    void *options; /* of type->options_size, owned */
 };
 
 struct config {
@@ -97,6 +97,10 @@ int config_load(const char *path, const struct disk *disk, struct config **out,
                 struct buffer *errors);
 /* DESIGN 12, "Without a configuration file". `listen` and `admin` null: the defaults. */
 int config_embedded(const char *data, const char *listen, const char *admin, struct config **out,
+                    struct buffer *errors);
+/* What the command line wins over, for both: null leaves what is there. Before anybody else has the
+ * configuration. */
+int config_override(struct config *config, const char *data, const char *listen, const char *admin,
                     struct buffer *errors);
 /* The text that config_embedded parses: `tidegate validate --embedded` prints it. */
 const char *config_embedded_text(void);

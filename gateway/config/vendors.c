@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Entries of the list `vendors`, and their password files: each is read here once, to say at once
+ * what is wrong with it, and again when the gateway takes the configuration over.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/load.h"
+
+/* ---- one entry ---- */
+
+static void name_check(struct load *load, const struct yaml_node *node, const char *name)
+{
+    const struct config *config = load->config;
+    if (name == NULL) {
+        yaml_error(&load->yaml, node, "a vendor needs a `name`");
+        return;
+    }
+    if (!load_name_valid(name))
+        yaml_error(
+            &load->yaml, load_at(node, "name"),
+            "the name of a vendor is made of letters, digits, _ . -, begins with a letter or "
+            "a digit, and has at most 64");
+    for (size_t i = 0; i < config->vendor_count; i++)
+        if (config->vendors[i].name && strcmp(config->vendors[i].name, name) == 0)
+            yaml_error(&load->yaml, load_at(node, "name"), "vendor \"%s\" stands there twice",
+                       name);
+}
+
+/* MQTT 5.0, 4.7.1: + and # stand alone in their level, # only in the last. */
+static bool filter_valid(const char *filter)
+{
+    size_t size = strlen(filter);
+    if (size == 0 || size > CONFIG_TOPIC_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        bool begins = i == 0 || filter[i - 1] == '/';
+        bool ends = i + 1 == size || filter[i + 1] == '/';
+        if ((filter[i] == '+' || filter[i] == '#') && !(begins && ends))
+            return false;
+        if (filter[i] == '#' && i + 1 != size)
+            return false;
+    }
+    return true;
+}
+
+static void topics_read(struct load *load, const struct yaml_node *list,
+                        struct config_vendor *vendor)
+{
+    if (yaml_is_null(list) || !yaml_expect(&load->yaml, list, YAML_SEQUENCE, "topics"))
+        return;
+    if (list->count > CONFIG_LIST_MAX) {
+        yaml_error(&load->yaml, list, "%zu topics; at most %d", list->count, CONFIG_LIST_MAX);
+        return;
+    }
+    YAML_EACH(item, list)
+    {
+        if (!yaml_expect(&load->yaml, item, YAML_SCALAR, "a topic"))
+            continue;
+        if (!filter_valid(item->text) || strlen(item->text) != item->size)
+            yaml_error(&load->yaml, item,
+                       "`%s` is no topic filter: + and # stand alone between slashes, # at the end",
+                       item->text);
+        char **topic = load_grow(&vendor->topics, &vendor->topic_count, sizeof *topic);
+        *topic = mem_strdup(item->text);
+    }
+}
+
+int config_vendor_read(struct load *load, const struct yaml_node *node)
+{
+    static const char *const also[] = {"topics", NULL};
+    struct vendor_entry entry = {0};
+    size_t before = load->yaml.error_count;
+    option_defaults(config_vendor_rows, &entry);
+    yaml_set_options(&load->yaml, node, config_vendor_rows, &entry, also);
+    name_check(load, node, entry.name);
+    load_check_zone(load, load_at(node, "timezone"), entry.timezone);
+    load_digest_text(load, entry.name);
+    load_digest_text(load, entry.timezone);
+    struct config_vendor *vendor =
+        load_grow(&load->config->vendors, &load->config->vendor_count, sizeof *vendor);
+    vendor->name = entry.name ? entry.name : mem_strdup("");
+    vendor->timezone = entry.timezone;
+    vendor->subscribe_accept = entry.subscribe == 1;
+    if (entry.passwords) {
+        vendor->passwords = load_path(load, entry.passwords);
+        free(entry.passwords);
+    }
+    topics_read(load, yaml_find(node, "topics"), vendor);
+    return load->yaml.error_count > before ? GW_EINVAL : 0;
+}
+
+/* ---- when all entries are there ---- */
+
+/* A route's pattern as a filter: {vendor} is this vendor, every other {name} is +. */
+static char *pattern_filter(const char *pattern, const char *vendor)
+{
+    struct buffer out = {0};
+    for (const char *at = pattern; *at;) {
+        const char *close = *at == '{' ? strchr(at, '}') : NULL;
+        if (close == NULL) {
+            buffer_u8(&out, (uint8_t)*at++);
+            continue;
+        }
+        bool self = bytes_equal_text(bytes_of(at + 1, (size_t)(close - at) - 1), "vendor");
+        buffer_add_text(&out, self ? vendor : "+");
+        at = close + 1;
+    }
+    char *filter = bytes_strdup(buffer_bytes(&out));
+    buffer_fini(&out);
+    return filter;
+}
+
+static void topics_default(struct load *load, struct config_vendor *vendor)
+{
+    const struct config *config = load->config;
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->vendor && strcmp(route->vendor, vendor->name) != 0)
+            continue;
+        char **topic = load_grow(&vendor->topics, &vendor->topic_count, sizeof *topic);
+        *topic = pattern_filter(route->topic, vendor->name);
+    }
+}
+
+/* Hashes with few iterations are worth hiding, and whoever may write the file may log in. */
+static void mode_check(struct load *load, const struct yaml_node *at, const char *path)
+{
+    struct stat stat_buffer;
+    if (stat(path, &stat_buffer) != 0)
+        return; /* reading it gives the error */
+    if (stat_buffer.st_mode & (S_IRWXO | S_IWGRP))
+        yaml_error(&load->yaml, at,
+                   "%s: others may read it or its group may write it (mode %04o): chmod 640 %s",
+                   path, (unsigned)(stat_buffer.st_mode & 07777), path);
+}
+
+static int passwords_check(struct load *load, const struct yaml_node *at,
+                           const struct config_vendor *vendors, size_t count)
+{
+    struct access_vendor *rules = mem_zalloc((count + 1) * sizeof *rules);
+    for (size_t i = 0; i < count; i++) {
+        rules[i].name = vendors[i].name;
+        rules[i].passwords = vendors[i].passwords;
+    }
+    struct access *access = access_new();
+    struct err err;
+    int rc = access_load(access, load->disk,
+                         &(struct access_rules){.vendors = rules, .vendor_count = count}, &err);
+    if (rc)
+        yaml_error(&load->yaml, at, "%s", err.text);
+    access_free(access);
+    free(rules);
+    return rc;
+}
+
+void config_vendors_finish(struct load *load, const struct yaml_node *list)
+{
+    struct config *config = load->config;
+    size_t index = 0;
+    if (list == NULL || list->kind != YAML_SEQUENCE || load->yaml.error_count)
+        return; /* with errors, entries and vendors may not go in step */
+    YAML_EACH(node, list)
+    {
+        struct config_vendor *vendor = &config->vendors[index++];
+        if (yaml_find(node, "topics") == NULL)
+            topics_default(load, vendor);
+        if (vendor->passwords == NULL)
+            continue;
+        mode_check(load, load_at(node, "passwords"), vendor->passwords);
+        passwords_check(load, load_at(node, "passwords"), vendor, 1);
+    }
+    if (load->yaml.error_count == 0)
+        passwords_check(load, list, config->vendors, config->vendor_count);
+}
