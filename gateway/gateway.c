@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "parts.h"
 #include "report.h"
+#include "retention.h"
 
 /* SIGTERM to exit takes at most ten seconds: these add up to nine. */
 enum {
@@ -340,30 +341,9 @@ static void on_signal_reload(uv_signal_t *signal, int number)
     }
 }
 
-/* Nothing that a cursor, or the decoder's memory, still needs goes. */
-static void retain(const struct gateway *gateway, struct journal *journal, uint64_t needed)
-{
-    const struct config_journal *limits = &gateway->config->journal;
-    struct err err;
-    if (journal_retain(journal, needed, limits->keep_ms, limits->keep_bytes, clock_wall_ms(), &err))
-        log_event(LOG_WARN, "retention_failed", "why=\"%s\"", err.text);
-}
-
 static void on_housekeeping(uv_timer_t *timer)
 {
-    const struct gateway *gateway = timer->data;
-    const struct config_journal *limits = &gateway->config->journal;
-    uint64_t needed = journal_next_seq(gateway->readings);
-    for (size_t i = 0; i < gateway->lane_count; i++) {
-        uint64_t next = lane_stats(gateway->lanes[i])->next_seq;
-        needed = next < needed ? next : needed;
-    }
-    retain(gateway, gateway->readings, needed);
-    uint64_t saved = decoder_stats(gateway->decoder)->saved_seq;
-    retain(gateway, rawlog_journal(gateway->rawlog), saved && saved < needed ? saved : needed);
-    struct err err;
-    journal_retain(gateway->dead, journal_next_seq(gateway->dead), limits->dead_keep_ms,
-                   limits->dead_bytes, clock_wall_ms(), &err);
+    retention_run(timer->data);
 }
 
 static void loop_make(struct gateway *gateway)
