@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A lane with a sink that answers as the test says: units, bounds, retries, cursor (invariant 6).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "journal/cursor.h"
+#include "lane.h"
+
+/* ---- a sink that does as it is told ---- */
+
+enum { UNITS_MAX = 64 };
+
+struct fake {
+    struct sink_host *host;
+    uv_timer_t timer;
+    struct unit *open;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* What the test wants, and what the sink saw. Set before the lane runs, read after it stopped. */
+static struct {
+    bool silent; /* never answer before close */
+    int retries; /* answer RETRY so often first */
+    uint64_t rows_max;
+    int64_t age_ms;
+    uint32_t written;
+    struct unit units[UNITS_MAX]; /* copies; the batches are gone */
+    _Atomic uint64_t stored_last_seq;
+} world;
+
+static uint64_t fake_rows_max(const void *options)
+{
+    (void)options;
+    return world.rows_max;
+}
+
+static int64_t fake_age_max(const void *options)
+{
+    (void)options;
+    return world.age_ms;
+}
+
+static void fake_on_timer(uv_timer_t *timer)
+{
+    struct fake *fake = timer->data;
+    struct unit *unit = fake->open;
+    fake->open = NULL;
+    if (world.retries > 0) {
+        world.retries--;
+        fake->host->answer(fake->host, unit, SINK_RETRY, NULL, 0, "told so");
+        return;
+    }
+    uint64_t last = unit->last_seq;
+    fake->host->answer(fake->host, unit, SINK_STORED, NULL, 0, NULL);
+    world.stored_last_seq = last;
+}
+
+static int fake_init(struct sink **out, const void *options, struct sink_host *host,
+                     struct err *err)
+{
+    (void)options;
+    (void)err;
+    struct fake *fake = mem_zalloc(sizeof *fake);
+    fake->host = host;
+    uv_timer_init(host->loop, &fake->timer);
+    fake->timer.data = fake;
+    *out = (struct sink *)(void *)fake;
+    return 0;
+}
+
+static int fake_start(struct sink *sink, uint64_t cursor, struct err *err)
+{
+    (void)sink;
+    (void)cursor;
+    (void)err;
+    return 0;
+}
+
+static void fake_write(struct sink *sink, struct unit *unit)
+{
+    struct fake *fake = (struct fake *)(void *)sink;
+    assert_null(fake->open);
+    assert_true(world.written < UNITS_MAX);
+    world.units[world.written++] = *unit;
+    fake->open = unit;
+    if (!world.silent)
+        uv_timer_start(&fake->timer, fake_on_timer, 1, 0);
+}
+
+static void fake_on_closed(uv_handle_t *handle)
+{
+    struct fake *fake = handle->data;
+    fake->closed(fake->closed_arg);
+}
+
+static void fake_close(struct sink *sink, void (*closed)(void *arg), void *arg)
+{
+    struct fake *fake = (struct fake *)(void *)sink;
+    if (fake->open)
+        fake->host->answer(fake->host, fake->open, SINK_CLOSED, NULL, 0, NULL);
+    fake->closed = closed;
+    fake->closed_arg = arg;
+    uv_close((uv_handle_t *)&fake->timer, fake_on_closed);
+}
+
+static void fake_fini(struct sink *sink)
+{
+    free(sink);
+}
+
+static const struct option no_options[] = {{0}};
+static const struct sink_type fake_type = {
+    .name = "fake",
+    .options = no_options,
+    .unit_rows_max = fake_rows_max,
+    .unit_age_max_ms = fake_age_max,
+    .open_units_max = 1,
+    .init = fake_init,
+    .start = fake_start,
+    .write = fake_write,
+    .close = fake_close,
+    .fini = fake_fini,
+};
+
+/* ---- a reading log ---- */
+
+static char folder[64];
+static char *cursor_path;
+static struct journal *journal;
+
+static void append_batch(uint64_t first, uint64_t last, uint32_t generation, uint32_t rows)
+{
+    struct batch_builder *builder = batch_builder_new();
+    for (uint32_t i = 0; i < rows; i++) {
+        struct batch_row row = {.vendor = bytes_text("acme"),
+                                .device = bytes_text("1"),
+                                .metric = bytes_text("flow"),
+                                .unit = bytes_text("m3/h"),
+                                .has_value = true,
+                                .unscaled = i,
+                                .seq = first,
+                                .received_ms = 1000,
+                                .ts_ms = 1000};
+        batch_builder_add(builder, &row);
+    }
+    struct batch *batch = batch_builder_finish(builder);
+    batch_builder_free(builder);
+    batch->first_seq = first;
+    batch->last_seq = last;
+    batch->generation = generation;
+    struct buffer body = {0};
+    batch_encode(batch, &body);
+    batch_release(batch);
+    struct extent extent = {.first_seq = first,
+                            .seq_count = (uint32_t)(last - first + 1),
+                            .generation = generation,
+                            .kind = EXTENT_BATCH,
+                            .received_min_ms = 1000,
+                            .received_max_ms = 1000,
+                            .body = buffer_bytes(&body)};
+    struct err err;
+    assert_int_equal(journal_append(journal, &extent, &err), 0);
+    buffer_fini(&body);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/tidegate-lane-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    char *dir = mem_printf("%s/readings", folder);
+    cursor_path = mem_printf("%s/fake.cursor", folder);
+    struct journal_options options = {.disk = &disk_real,
+                                      .dir = dir,
+                                      .kind = JOURNAL_READINGS,
+                                      .segment_bytes = 1 << 20,
+                                      .compression_level = 1};
+    struct journal_recovery found;
+    struct err err;
+    assert_int_equal(journal_open(&journal, &options, &found, &err), 0);
+    free(dir);
+    memset(&world, 0, sizeof world);
+    world.rows_max = 100;
+    world.age_ms = 20;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    journal_close(journal);
+    free(cursor_path);
+    char *command = mem_printf("rm -rf '%s'", folder);
+    int rc = system(command);
+    free(command);
+    return rc;
+}
+
+static struct lane *lane_make(void)
+{
+    static struct config_sink sink = {.type = &fake_type};
+    sink.name = (char *)(uintptr_t) "fake";
+    struct lane_options options = {.disk = &disk_real,
+                                   .sink = &sink,
+                                   .readings = journal,
+                                   .cursor_path = cursor_path,
+                                   .data_dir = folder};
+    struct lane *lane = NULL;
+    struct err err = {{0}};
+    if (lane_new(&options, &lane, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lane_start(lane, &err), 0);
+    return lane;
+}
+
+static void wait_stored(uint64_t last_seq)
+{
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (world.stored_last_seq < last_seq) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+}
+
+static void lane_end(struct lane *lane, int64_t timeout_ms)
+{
+    lane_stop(lane, timeout_ms);
+    lane_free(lane);
+}
+
+static struct cursor_state cursor_now(void)
+{
+    struct cursor_state state;
+    struct identity identity;
+    struct err err;
+    assert_int_equal(cursor_peek(&disk_real, cursor_path, &state, &identity, &err), 0);
+    return state;
+}
+
+/* ---- tests ---- */
+
+static void every_batch_is_sent_once_and_the_cursor_follows(void **state)
+{
+    (void)state;
+    struct lane *lane = lane_make();
+    for (uint64_t seq = 1; seq <= 50; seq += 10)
+        append_batch(seq, seq + 9, 1, 10);
+    wait_stored(50);
+    lane_end(lane, 1000);
+    uint64_t next = 1;
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < world.written; i++) {
+        assert_int_equal(world.units[i].first_seq, next);
+        next = world.units[i].last_seq + 1;
+        rows += world.units[i].rows;
+    }
+    assert_int_equal(next, 51);
+    assert_int_equal(rows, 50);
+    assert_int_equal(cursor_now().next_seq, 51);
+    assert_int_equal(cursor_now().unit_count, 0);
+}
+
+static void bounds_are_the_same_after_a_restart(void **state)
+{
+    (void)state;
+    world.silent = true;
+    append_batch(1, 10, 1, 10);
+    append_batch(11, 20, 1, 10);
+    struct lane *lane = lane_make();
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (lane_stats(lane)->open_units == 0 || cursor_now().unit_count == 0) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    lane_end(lane, 0);
+    assert_int_equal(world.written, 1);
+    struct unit first = world.units[0];
+    assert_int_equal(cursor_now().next_seq, 1);
+
+    /* More has come meanwhile, and would fit: the unit must not grow. */
+    append_batch(21, 30, 1, 10);
+    world.silent = false;
+    world.age_ms = 1;
+    lane = lane_make();
+    wait_stored(30);
+    lane_end(lane, 1000);
+    assert_int_equal(world.units[1].first_seq, first.first_seq);
+    assert_int_equal(world.units[1].last_seq, first.last_seq);
+    assert_int_equal(world.units[1].rows, first.rows);
+    assert_int_equal(cursor_now().next_seq, 31);
+}
+
+static void a_retried_unit_is_the_same_unit(void **state)
+{
+    (void)state;
+    world.retries = 2;
+    append_batch(1, 10, 1, 10);
+    struct lane *lane = lane_make();
+    wait_stored(10);
+    assert_int_equal(lane_stats(lane)->retries, 2);
+    assert_int_equal(lane_stats(lane)->health, LANE_OK);
+    lane_end(lane, 1000);
+    assert_int_equal(world.written, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(world.units[i].first_seq, 1);
+        assert_int_equal(world.units[i].last_seq, 10);
+    }
+}
+
+static void the_cursor_stays_while_the_sink_says_retry(void **state)
+{
+    (void)state;
+    world.retries = 1000;
+    append_batch(1, 10, 1, 10);
+    struct lane *lane = lane_make();
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (lane_stats(lane)->retries == 0) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    char why[200];
+    lane_why(lane, why);
+    assert_string_equal(why, "told so");
+    assert_int_equal(lane_stats(lane)->health, LANE_RETRYING);
+    lane_end(lane, 0);
+    assert_int_equal(cursor_now().next_seq, 1);
+    assert_int_equal(cursor_now().unit_count, 1);
+}
+
+static void a_unit_is_of_one_generation(void **state)
+{
+    (void)state;
+    append_batch(1, 10, 1, 5);
+    append_batch(11, 20, 2, 5);
+    append_batch(21, 30, 2, 5);
+    struct lane *lane = lane_make();
+    wait_stored(30);
+    lane_end(lane, 1000);
+    assert_int_equal(world.units[0].last_seq, 10);
+    assert_int_equal(world.units[0].generation, 1);
+    assert_int_equal(world.units[1].first_seq, 11);
+    assert_int_equal(world.units[1].generation, 2);
+}
+
+static void a_unit_is_at_most_rows_max_unless_one_batch_is_larger(void **state)
+{
+    (void)state;
+    world.rows_max = 10;
+    append_batch(1, 1, 1, 6);
+    append_batch(2, 2, 1, 6);
+    append_batch(3, 3, 1, 25);
+    struct lane *lane = lane_make();
+    wait_stored(3);
+    lane_end(lane, 1000);
+    assert_int_equal(world.written, 3);
+    assert_int_equal(world.units[0].rows, 6);
+    assert_int_equal(world.units[1].rows, 6);
+    assert_int_equal(world.units[2].rows, 25);
+}
+
+static void stopping_sends_what_is_there(void **state)
+{
+    (void)state;
+    world.age_ms = 60000;
+    append_batch(1, 10, 1, 10);
+    struct lane *lane = lane_make();
+    lane_end(lane, 5000);
+    assert_int_equal(world.stored_last_seq, 10);
+    assert_int_equal(cursor_now().next_seq, 11);
+}
+
+static void a_cursor_ahead_of_the_journal_is_a_refusal_to_start(void **state)
+{
+    (void)state;
+    struct cursor *cursor;
+    struct err err = {{0}};
+    assert_int_equal(cursor_open(&cursor, &disk_real, cursor_path, journal_identity(journal), &err),
+                     0);
+    struct cursor_state ahead = {.next_seq = 100};
+    assert_int_equal(cursor_save(cursor, &ahead, &err), 0);
+    cursor_close(cursor);
+    struct config_sink sink = {.name = (char *)(uintptr_t) "fake", .type = &fake_type};
+    struct lane_options options = {.disk = &disk_real,
+                                   .sink = &sink,
+                                   .readings = journal,
+                                   .cursor_path = cursor_path,
+                                   .data_dir = folder};
+    struct lane *lane = NULL;
+    assert_int_equal(lane_new(&options, &lane, &err), GW_EINVAL);
+    assert_non_null(strstr(err.text, "new-identity"));
+}
+
+#define lane_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        lane_test(every_batch_is_sent_once_and_the_cursor_follows),
+        lane_test(bounds_are_the_same_after_a_restart),
+        lane_test(a_retried_unit_is_the_same_unit),
+        lane_test(the_cursor_stays_while_the_sink_says_retry),
+        lane_test(a_unit_is_of_one_generation),
+        lane_test(a_unit_is_at_most_rows_max_unless_one_batch_is_larger),
+        lane_test(stopping_sends_what_is_there),
+        lane_test(a_cursor_ahead_of_the_journal_is_a_refusal_to_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
