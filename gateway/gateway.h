@@ -18,8 +18,8 @@ struct gateway;
 /* Runs until SIGTERM or SIGINT; reloads mappings and credentials on SIGHUP. Returns an exit code.
  * `config` is taken over. `reload` makes the configuration anew (same arguments as the first time),
  * for SIGHUP. */
-int gateway_run(struct config *config, int (*reload)(void *arg, struct config **out,
-                                                     struct buffer *errors),
+int gateway_run(struct config *config,
+                int (*reload)(void *arg, struct config **out, struct buffer *errors),
                 void *reload_arg);
 
 /* What the admin interface asks. Any thread; `out` is appended. */
