@@ -8,11 +8,15 @@
 
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 struct zone;
-/* Names are restricted to [A-Za-z0-9_+/-] without "..", below /usr/share/zoneinfo. */
+/* A fixed offset: UTC, Z, +08:00, +0800, +08, UTC+8, UTC+08:00. Other names are restricted to
+ * [A-Za-z0-9_+/-] without "..", below /usr/share/zoneinfo. */
 int zone_new(const char *name, struct zone **out, struct err *err);
+/* From the bytes of a TZif file, which may be hostile. GW_EINVAL. */
+int zone_from_tzif(const char *name, struct bytes file, struct zone **out, struct err *err);
 void zone_free(struct zone *zone);
 const char *zone_name(const struct zone *zone);
 /* Civil time (taken as UTC milliseconds) to UTC. A time that exists twice (autumn) is the first of
