@@ -55,6 +55,7 @@ struct chunk {
     struct buffer body;
     uint32_t message_count; /* sequence numbers it will take */
     uint32_t record_count;
+    uint64_t message_bytes; /* payload and topic bytes of its messages, for the figures */
     int64_t received_ms;    /* of all its messages: wall clock when the first was added */
     uint64_t first_seq;     /* set before done(): the seq of its first message */
     void (*done)(struct chunk *chunk); /* journal thread, after the sync */
@@ -133,6 +134,8 @@ struct record_reader {
     struct reader in;
     struct reader chunk;
     uint64_t seq;
+    uint64_t chunk_end_seq; /* what the frame of this chunk says it ends with */
+    uint64_t end_seq;       /* what the extent says */
     int64_t received_ms;
     struct bytes vendor, client, topic; /* of the record before, in this chunk */
 };
