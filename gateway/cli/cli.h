@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command line: verbs, and options as rows (base/option.h), so that parsing, `--help` and the
+ * nearest name for a mistake come from one table. Main thread.
+ */
+#ifndef TIDEGATE_CLI_CLI_H
+#define TIDEGATE_CLI_CLI_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/option.h"
+
+/* One verb, or one action of a verb ("journal ls"). */
+struct cli_command {
+    const char *name;
+    const char *arguments;     /* as in the usage line: "[FILE|-]"; "" for none */
+    const char *summary;       /* one line */
+    const struct option *rows; /* --name of each; null: none but --help */
+    int arguments_min, arguments_max;
+    const char *more; /* paragraphs at the end of --help; may be null */
+    /* Appended to --help behind `more`: what only the program knows, such as its codecs. May be
+     * null. */
+    void (*more_print)(struct buffer *out);
+};
+
+/* What is left beside the options; points into argv. */
+struct cli_arguments {
+    char *values[4];
+    int count;
+};
+
+/* Parses argv[1..] into `target` (zeroed before; the caller frees it with option_fini, also after a
+ * failure). Returns CLI_GO, or the exit code to end with: --help was answered, or a mistake was
+ * told. */
+enum { CLI_GO = -1 };
+int cli_parse(const struct cli_command *command, int argc, char **argv, void *target,
+              struct cli_arguments *arguments);
+
+/* A verb whose first argument is the action: runs it, or tells what there is. */
+struct cli_action {
+    const struct cli_command *command;
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+int cli_dispatch(const char *verb, const char *summary, const struct cli_action *actions, int argc,
+                 char **argv);
+
+/* "tidegate VERB: sentence" on standard error; returns `code`. */
+int cli_fail(const char *verb, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Everything to standard output; false (and an error told once) when it cannot be written. A reader
+ * that went away (head, less) is no error. */
+bool cli_print(struct bytes text);
+/* Flush and tell the last write error: the exit code of a verb that only prints. */
+int cli_finish(int code);
+
+/* ---- the verbs, one file each ---- */
+
+int verb_run(int argc, char **argv);
+int verb_validate(int argc, char **argv);
+int verb_decode(int argc, char **argv);
+int verb_tail(int argc, char **argv);
+int verb_sim(int argc, char **argv);
+int verb_status(int argc, char **argv);
+int verb_journal(int argc, char **argv);
+int verb_deadletter(int argc, char **argv);
+int verb_version(int argc, char **argv);
+
+/* The program: finds the verb and runs it. */
+int cli_main(int argc, char **argv);
+
+#endif

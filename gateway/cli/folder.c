@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See folder.h.
+ */
+#include "cli/folder.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const struct folder_log folder_logs[3] = {
+    {"raw", JOURNAL_RAW},
+    {"readings", JOURNAL_READINGS},
+    {"dead", JOURNAL_DEAD},
+};
+
+int folder_open(const char *data, const struct folder_log *log, struct journal **out,
+                struct err *err)
+{
+    struct disk_stat stat;
+    struct journal_recovery recovery;
+    char *dir = mem_printf("%s/journal/%s", data, log->name);
+    struct journal_options options = {
+        .disk = &disk_real, .dir = dir, .kind = log->kind, .read_only = true};
+    int rc = disk_real.stat(&disk_real, dir, &stat);
+    if (rc < 0 || !stat.directory)
+        rc = err_set(err, GW_ENOENT,
+                     "%s: no journal there; --data names the folder of `tidegate run`", dir);
+    else
+        rc = journal_open(out, &options, &recovery, err);
+    free(dir);
+    return rc;
+}
+
+int folder_each(struct journal *journal, uint64_t from, struct folder_walk *walk, struct err *err)
+{
+    struct journal_reader *reader;
+    struct extent extent;
+    int rc = journal_reader_new(journal, from, &reader, err);
+    if (rc)
+        return rc;
+    while (!*walk->done && (rc = journal_reader_next(reader, &extent, err)) > 0) {
+        if (rc == JOURNAL_EXTENT && walk->extent(walk->arg, &extent) == 0)
+            continue;
+        walk->damaged++;
+        fprintf(stderr, "damaged: messages %" PRIu64 " to %" PRIu64 "\n", extent.first_seq,
+                extent.first_seq + extent.seq_count - 1);
+    }
+    journal_reader_free(reader);
+    return rc < 0 ? rc : 0;
+}

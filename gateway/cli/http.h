@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Asking a running gateway over its admin interface (libcurl). Main thread.
+ */
+#ifndef TIDEGATE_CLI_HTTP_H
+#define TIDEGATE_CLI_HTTP_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct http;
+/* `admin` is HOST:PORT. The connection is kept between questions. */
+struct http *http_new(const char *admin);
+void http_free(struct http *http); /* accepts null */
+/* The body of GET `path` replaces what `body` holds. GW_EIO: not reachable, or no answer within
+ * timeout_ms (the sentence names the next step); GW_EINVAL: another status than 200. */
+int http_get(struct http *http, const char *path, int64_t timeout_ms, struct buffer *body,
+             struct err *err);
+/* The exit code for an error of http_get. */
+int http_exit_code(int rc);
+
+#endif

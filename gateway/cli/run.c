@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `tidegate run`: the configuration from a file or the built-in one, the command line on top of it,
+ * and the gateway. SIGHUP makes the configuration anew in the same way.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "gateway.h"
+
+struct run_options {
+    char *data, *listen, *admin, *config;
+};
+
+#define AT(member) offsetof(struct run_options, member)
+static const struct option run_rows[] = {
+    {.name = "data",
+     .type = OPTION_PATH,
+     .offset = AT(data),
+     .help = "Folder of journal, dead letters, state and Parquet files; made when absent."},
+    {.name = "listen",
+     .type = OPTION_ADDRESS,
+     .offset = AT(listen),
+     .help = "Where MQTT clients connect; without a configuration 127.0.0.1:1883. Port 0 takes a "
+             "free one."},
+    {.name = "admin",
+     .type = OPTION_ADDRESS,
+     .offset = AT(admin),
+     .help = "Where metrics, health and status are served; without a configuration "
+             "127.0.0.1:9464."},
+    {.name = "config",
+     .type = OPTION_PATH,
+     .offset = AT(config),
+     .help = "Configuration file in place of the built-in one (`tidegate validate --embedded`)."},
+    {0},
+};
+#undef AT
+
+static const struct cli_command run_command = {
+    .name = "run",
+    .arguments = "",
+    .summary = "Run the gateway until SIGTERM or SIGINT.",
+    .rows = run_rows,
+    .more = "Without --config: anonymous clients of this machine publish to v1/VENDOR/CODEC or\n"
+            "v1/VENDOR/DEVICE/CODEC, readings are in DIR/parquet/dt=YYYY-MM-DD/. Options win over\n"
+            "the configuration. SIGHUP reads configuration, mappings and passwords again, all or\n"
+            "nothing.\n",
+};
+
+/* Also the reload function of gateway_run. */
+static int config_make(void *arg, struct config **out, struct buffer *errors)
+{
+    const struct run_options *options = arg;
+    if (options->config == NULL)
+        return config_embedded(options->data, options->listen, options->admin, out, errors);
+    int rc = config_load(options->config, &disk_real, out, errors);
+    if (rc)
+        return rc;
+    rc = config_override(*out, options->data, options->listen, options->admin, errors);
+    if (rc == 0 && (*out)->data == NULL) {
+        buffer_printf(errors, "%s: no folder to work in: give --data DIR, or `data: DIR` there\n",
+                      options->config);
+        rc = GW_EINVAL;
+    }
+    if (rc)
+        config_free(*out);
+    return rc;
+}
+
+static int run(struct run_options *options)
+{
+    struct config *config;
+    struct buffer errors = {0};
+    if (options->config == NULL && options->data == NULL)
+        return cli_fail("run", EXIT_CODE_USAGE, "needs --data DIR, or --config FILE");
+    int rc = config_make(options, &config, &errors);
+    if (errors.size)
+        fwrite(errors.data, 1, errors.size, stderr);
+    buffer_fini(&errors);
+    if (rc)
+        return cli_fail("run", EXIT_CODE_CONFIG,
+                        "the configuration has errors: nothing was started");
+    struct log_text file;
+    log_set_level((enum log_level)config->log_level);
+    log_event(LOG_INFO, "configuration", "file=\"%s\" routes=%zu vendors=%zu digest=%016" PRIx64,
+              options->config ? log_escape(&file, bytes_text(options->config)) : "built-in",
+              config->route_count, config->vendor_count, config->digest);
+    return gateway_run(config, config_make, options);
+}
+
+int verb_run(int argc, char **argv)
+{
+    struct run_options options = {0};
+    struct cli_arguments arguments;
+    int code = cli_parse(&run_command, argc, argv, &options, &arguments);
+    if (code == CLI_GO)
+        code = run(&options);
+    option_fini(run_rows, &options);
+    return code;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of verbs, and finding one.
+ */
+#include <stdio.h>
+
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct verb verbs[] = {
+    {"run", verb_run, "Run the gateway until SIGTERM or SIGINT."},
+    {"validate", verb_validate, "Check a configuration, or print the reference of its options."},
+    {"decode", verb_decode, "Show the readings of one payload, or why there are none."},
+    {"tail", verb_tail, "Follow the readings of a running gateway."},
+    {"sim", verb_sim, "Publish as simulated meters, with faults to order."},
+    {"status", verb_status, "Show what a running gateway does."},
+    {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
+    {"deadletter", verb_deadletter, "List and show messages that could not be decoded."},
+    {"version", verb_version, "Print the version."},
+};
+
+static int help_print(FILE *file)
+{
+    fprintf(file, "Tidegate: takes what meters publish over MQTT, makes it durable, decodes it,\n"
+                  "and writes it where anyone can read it.\n\n"
+                  "Usage: tidegate VERB [options]\n\nVerbs:\n");
+    for (size_t i = 0; i < array_count(verbs); i++)
+        fprintf(file, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
+    fprintf(file, "\n`tidegate VERB --help` tells more. Exit codes: 0 ok, 1 failed, 2 usage,\n"
+                  "65 corrupt data, 69 remote unavailable, 78 bad configuration.\n");
+    return 0;
+}
+
+static int verb_unknown(const char *name)
+{
+    const char *names[array_count(verbs) + 1] = {NULL};
+    for (size_t i = 0; i < array_count(verbs); i++)
+        names[i] = verbs[i].name;
+    const char *nearest = nearest_name(names, name);
+    if (nearest)
+        fprintf(stderr, "tidegate: unknown verb `%s`: did you mean `%s`?\n", name, nearest);
+    else
+        fprintf(stderr, "tidegate: unknown verb `%s`; `tidegate --help` lists them\n", name);
+    return EXIT_CODE_USAGE;
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help_print(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        help_print(stdout);
+        return cli_finish(EXIT_CODE_OK);
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return verb_version(1, argv + 1);
+    for (size_t i = 0; i < array_count(verbs); i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    return verb_unknown(argv[1]);
+}
