@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The HTTP server on libmicrohttpd: one thread a connection, because a handler may wait (GET /tail)
+ * and health checks must not wait behind it. Everything is bounded: connections, the size of a
+ * request, how long a connection may be silent, how many handlers of one path run at once. A request
+ * that is not plain GET or HEAD without a body is refused before any handler hears of it.
+ */
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 128,
+    HANDLERS_MAX = 16, /* of one path at once; beyond: 429 */
+    ROUTES_MAX = 32,
+    REQUEST_BYTES_MAX = 32 << 10, /* memory of a connection: request line and headers */
+    URI_BYTES_MAX = 4096,
+    SILENCE_S = 30,
+    STACK_BYTES = 1 << 20,
+};
+
+struct admin {
+    struct MHD_Daemon *daemon;
+    const struct admin_route *routes;
+    void *arg;
+    int port;
+    _Atomic int running[ROUTES_MAX]; /* handlers of each route */
+};
+
+struct admin_request {
+    struct MHD_Connection *connection;
+};
+
+const char *admin_argument(const struct admin_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* ---- answers ---- */
+
+/* Takes the buffer over. */
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
+                              const char *content_type, struct buffer *body)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        buffer_fini(body);
+        return MHD_NO;
+    }
+    *body = (struct buffer){0};
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (status == MHD_HTTP_TOO_MANY_REQUESTS)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+    struct buffer body = {0};
+    buffer_add_text(&body, text);
+    return answer(connection, status, "text/plain", &body);
+}
+
+/* ---- requests ---- */
+
+/* What the request line said, before libmicrohttpd takes escapes away. */
+static char uri_fine, uri_bad, uri_long;
+
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+    (void)arg;
+    (void)connection;
+    size_t size = strlen(uri);
+    if (size > URI_BYTES_MAX)
+        return &uri_long;
+    for (size_t i = 0; i < size; i++)
+        if (uri[i] <= ' ' || uri[i] == 0x7f || strncmp(uri + i, "%00", 3) == 0)
+            return &uri_bad;
+    return &uri_fine;
+}
+
+/* No path here takes a body, so whatever announces one is a mistake or an attempt at smuggling. */
+static bool has_body(struct MHD_Connection *connection)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *encoding =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    return encoding != NULL || (length != NULL && strcmp(length, "0") != 0);
+}
+
+static enum MHD_Result route_run(struct admin *admin, size_t index,
+                                 struct MHD_Connection *connection)
+{
+    const struct admin_route *route = &admin->routes[index];
+    struct admin_request request = {connection};
+    struct buffer body = {0};
+    enum MHD_Result result;
+    if (atomic_fetch_add(&admin->running[index], 1) < HANDLERS_MAX) {
+        int status = route->handle(admin->arg, &request, &body);
+        result = answer(connection, (unsigned)status, route->content_type, &body);
+    } else {
+        result = refuse(connection, MHD_HTTP_TOO_MANY_REQUESTS, "too many at once\n");
+    }
+    atomic_fetch_sub(&admin->running[index], 1);
+    return result;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state)
+{
+    static char headers_seen;
+    struct admin *admin = arg;
+    const void *uri = *state;
+    (void)version;
+    (void)upload;
+    if (uri == &uri_long)
+        return refuse(connection, MHD_HTTP_URI_TOO_LONG, "the request line is too long\n");
+    if (uri == &uri_bad || *upload_size)
+        return refuse(connection, MHD_HTTP_BAD_REQUEST, "bad request\n");
+    if (uri != &headers_seen) {
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+            return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        if (has_body(connection))
+            return refuse(connection, MHD_HTTP_BAD_REQUEST, "no path takes a body\n");
+        *state = &headers_seen;
+        return MHD_YES; /* answers are given when the request is complete */
+    }
+    for (size_t i = 0; admin->routes[i].path; i++)
+        if (strcmp(path, admin->routes[i].path) == 0)
+            return route_run(admin, i, connection);
+    return refuse(connection, MHD_HTTP_NOT_FOUND, "not found\n");
+}
+
+/* ---- socket ---- */
+
+static int socket_bind(const struct addrinfo *address)
+{
+    int one = 1;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (address->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, CONNECTIONS_MAX) < 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+/* HOST:PORT or [HOST]:PORT; port 0 picks one. */
+static int socket_open(const char *text, struct err *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list;
+    char host[256] = "";
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    bool brackets = size >= 2 && text[0] == '[' && colon[-1] == ']';
+    if (colon == NULL || size >= sizeof host)
+        return err_set(err, GW_EINVAL, "admin: `%s` is not HOST:PORT", text);
+    memcpy(host, text + brackets, size - 2 * (size_t)brackets);
+    int rc = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &list);
+    if (rc)
+        return err_set(err, GW_EINVAL, "admin: %s: %s", text, gai_strerror(rc));
+    int fd = -EADDRNOTAVAIL;
+    for (const struct addrinfo *address = list; address && fd < 0; address = address->ai_next)
+        fd = socket_bind(address);
+    freeaddrinfo(list);
+    if (fd < 0)
+        return err_set(err, GW_EIO,
+                       "admin: listen on %s: %s; choose another with --admin HOST:PORT", text,
+                       strerror(-fd));
+    return fd;
+}
+
+static int socket_port(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return 0;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* ---- life ---- */
+
+int admin_start(struct admin **out, const char *listen, const struct admin_route *routes, void *arg,
+                struct err *err)
+{
+    size_t count = 0;
+    while (routes[count].path)
+        count++;
+    gw_assert(count <= ROUTES_MAX);
+    int fd = socket_open(listen, err);
+    if (fd < 0)
+        return fd;
+    struct admin *admin = mem_zalloc(sizeof *admin);
+    admin->routes = routes;
+    admin->arg = arg;
+    admin->port = socket_port(fd);
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
+        NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+        NULL, MHD_OPTION_END);
+    if (admin->daemon == NULL) {
+        close(fd);
+        free(admin);
+        return err_set(err, GW_EIO, "admin: the HTTP server does not start on %s", listen);
+    }
+    *out = admin;
+    return 0;
+}
+
+int admin_port(const struct admin *admin)
+{
+    return admin->port;
+}
+
+void admin_stop(struct admin *admin)
+{
+    if (admin == NULL)
+        return;
+    MHD_stop_daemon(admin->daemon); /* closes the socket, waits for the connections' threads */
+    free(admin);
+}
