@@ -187,7 +187,9 @@ static int open_existing(struct cursor *cursor, const struct slot *slot, unsigne
     if (fd < 0)
         return err_set(err, GW_EIO, "open cursor %s: %s", cursor->path, strerror(-fd));
     cursor->fd = fd;
-    return 0;
+    /* What was read may be in memory only, if a sync failed before the last process ended: save it
+     * once more before anybody relies on it. It also renews a damaged slot. */
+    return cursor_save(cursor, &cursor->state, err);
 }
 
 int cursor_open(struct cursor **out, const struct disk *disk, const char *path,
@@ -242,7 +244,8 @@ int cursor_save(struct cursor *cursor, const struct cursor_state *state, struct 
         distrust(cursor);
         return err_set(err, GW_EIO, "save cursor %s: %s", cursor->path, strerror(-rc));
     }
-    cursor->state = *state;
+    if (state != &cursor->state)
+        cursor->state = *state;
     cursor->counter++;
     cursor->slot = slot;
     return 0;
