@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Readings in the columns of a file, and their order. Separate because the writer, the reader and
+ * the merge all stand on it. One thread.
+ */
+#include "sinks/parquet/rows.h"
+
+#include <stdlib.h>
+
+#include "model/utf8.h"
+
+enum { ROWS_FIRST = 256, DIGIT_BITS = 16 };
+enum { MS_PER_DAY = 86400000 };
+
+int64_t day_of_ms(int64_t ms)
+{
+    return ms / MS_PER_DAY - (ms % MS_PER_DAY < 0);
+}
+
+/* ---- columns ---- */
+
+void rows_init(struct rows *rows, bool scaled)
+{
+    *rows = (struct rows){.scaled = scaled};
+    string_table_init(&rows->strings);
+}
+
+void rows_fini(struct rows *rows)
+{
+    for (int i = 0; i < TEXT_COUNT; i++)
+        free(rows->text[i]);
+    free(rows->ts);
+    free(rows->value);
+    free(rows->seq);
+    free(rows->received);
+    free(rows->scale);
+    free(rows->has_value);
+    free(rows->rank);
+    string_table_fini(&rows->strings);
+    *rows = (struct rows){0};
+}
+
+void rows_clear(struct rows *rows)
+{
+    rows->count = 0;
+    string_table_clear(&rows->strings);
+}
+
+static void grow(struct rows *rows)
+{
+    uint32_t capacity = rows->capacity ? rows->capacity * 2 : ROWS_FIRST;
+    gw_assert(capacity <= ROWS_MAX);
+    for (int i = 0; i < TEXT_COUNT; i++)
+        rows->text[i] = mem_realloc(rows->text[i], capacity * sizeof *rows->text[i]);
+    rows->ts = mem_realloc(rows->ts, capacity * sizeof *rows->ts);
+    rows->value = mem_realloc(rows->value, capacity * sizeof *rows->value);
+    rows->seq = mem_realloc(rows->seq, capacity * sizeof *rows->seq);
+    rows->received = mem_realloc(rows->received, capacity * sizeof *rows->received);
+    rows->scale = mem_realloc(rows->scale, capacity);
+    rows->has_value = mem_realloc(rows->has_value, capacity);
+    rows->capacity = capacity;
+}
+
+uint32_t rows_add(struct rows *rows)
+{
+    if (rows->count == rows->capacity)
+        grow(rows);
+    return rows->count++;
+}
+
+uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess)
+{
+    if (utf8_valid(in))
+        return string_table_add(&rows->strings, in, guess);
+    struct buffer repaired = {0};
+    utf8_repair(in, &repaired);
+    uint32_t number = string_table_add(&rows->strings, buffer_bytes(&repaired), guess);
+    buffer_fini(&repaired);
+    return number;
+}
+
+void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row)
+{
+    gw_assert(rows->scaled == from->scaled && row < from->count);
+    uint32_t at = rows_add(rows);
+    for (int i = 0; i < TEXT_COUNT; i++)
+        rows->text[i][at] =
+            string_table_add(&rows->strings, string_table_at(&from->strings, from->text[i][row]),
+                             at ? rows->text[i][at - 1] : 0);
+    rows->ts[at] = from->ts[row];
+    rows->value[at] = from->value[row];
+    rows->seq[at] = from->seq[row];
+    rows->received[at] = from->received[row];
+    rows->scale[at] = from->scale[row];
+    rows->has_value[at] = from->has_value[row];
+}
+
+/* ---- from batches ---- */
+
+/* Numbers of a batch's strings in our table, found when first needed. */
+struct mapping {
+    struct rows *rows;
+    const struct batch *batch;
+    uint32_t *number; /* UINT32_MAX: not yet */
+};
+
+static uint32_t map_string(struct mapping *mapping, uint32_t string)
+{
+    if (mapping->number[string] == UINT32_MAX)
+        mapping->number[string] = rows_text(mapping->rows, mapping->batch->strings[string], 0);
+    return mapping->number[string];
+}
+
+static uint32_t map_flags(struct rows *rows, uint32_t flags, uint32_t guess)
+{
+    if (flags == 0)
+        return 0;
+    struct buffer names = {0};
+    flags_format(flags, &names);
+    uint32_t number = string_table_add(&rows->strings, buffer_bytes(&names), guess);
+    buffer_fini(&names);
+    return number;
+}
+
+static uint64_t value_bits(const struct rows *rows, const struct batch *batch, uint32_t row)
+{
+    if (!batch->has_value[row])
+        return 0;
+    if (rows->scaled)
+        return (uint64_t)batch->unscaled[row];
+    double value = batch_value(batch, row);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static void add_batch_row(struct mapping *mapping, uint32_t row, struct bytes gateway)
+{
+    struct rows *rows = mapping->rows;
+    const struct batch *batch = mapping->batch;
+    uint32_t at = rows_add(rows);
+    uint32_t before = at ? at - 1 : at;
+    if (at == 0)
+        for (int i = 0; i < TEXT_COUNT; i++)
+            rows->text[i][0] = 0;
+    rows->text[TEXT_VENDOR][at] = map_string(mapping, batch->vendor[row]);
+    rows->text[TEXT_DEVICE][at] = map_string(mapping, batch->device[row]);
+    rows->text[TEXT_METRIC][at] = map_string(mapping, batch->metric[row]);
+    rows->text[TEXT_UNIT][at] = map_string(mapping, batch->unit[row]);
+    rows->text[TEXT_QUALITY][at] =
+        string_table_add(&rows->strings, bytes_text(quality_name(batch->quality[row])),
+                         rows->text[TEXT_QUALITY][before]);
+    rows->text[TEXT_FLAGS][at] = map_flags(rows, batch->flags[row], rows->text[TEXT_FLAGS][before]);
+    rows->text[TEXT_TIME_SOURCE][at] =
+        string_table_add(&rows->strings, bytes_text(time_source_name(batch->time_source[row])),
+                         rows->text[TEXT_TIME_SOURCE][before]);
+    rows->text[TEXT_GATEWAY][at] =
+        string_table_add(&rows->strings, gateway, rows->text[TEXT_GATEWAY][before]);
+    rows->ts[at] = batch->ts_ms[row];
+    rows->value[at] = value_bits(rows, batch, row);
+    rows->seq[at] = (int64_t)batch->seq[row];
+    rows->received[at] = batch->received_ms[row];
+    rows->scale[at] = batch->scale[row];
+    rows->has_value[at] = batch->has_value[row];
+}
+
+void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, struct bytes gateway)
+{
+    struct mapping mapping = {rows, batch, mem_alloc(batch->string_count * sizeof(uint32_t))};
+    memset(mapping.number, 0xff, batch->string_count * sizeof(uint32_t));
+    for (uint32_t row = 0; row < batch->count; row++)
+        if (day_of_ms(batch->ts_ms[row]) == day)
+            add_batch_row(&mapping, row, gateway);
+    free(mapping.number);
+}
+
+/* ---- order ---- */
+
+static int compare_strings(const void *a, const void *b, void *arg)
+{
+    const struct string_table *strings = arg;
+    return bytes_compare(string_table_at(strings, *(const uint32_t *)a),
+                         string_table_at(strings, *(const uint32_t *)b));
+}
+
+void rows_rank(struct rows *rows)
+{
+    uint32_t count = rows->strings.count;
+    if (count > rows->rank_capacity) {
+        rows->rank_capacity = count;
+        rows->rank = mem_realloc(rows->rank, count * sizeof *rows->rank);
+    }
+    uint32_t *sorted = mem_alloc(count * sizeof *sorted);
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = i;
+    qsort_r(sorted, count, sizeof *sorted, compare_strings, &rows->strings);
+    for (uint32_t i = 0; i < count; i++)
+        rows->rank[sorted[i]] = i;
+    free(sorted);
+}
+
+/* Counting sort by one key, lowest significance first: stable, and linear. */
+struct sorter {
+    uint32_t count;
+    uint32_t *order, *next;
+    uint32_t *keys;   /* of each row, below the key_count of a pass */
+    uint32_t *starts; /* where rows of each key go next */
+};
+
+static void sort_by_keys(struct sorter *sorter, uint32_t key_count)
+{
+    uint32_t *starts = sorter->starts;
+    memset(starts, 0, key_count * sizeof *starts);
+    for (uint32_t i = 0; i < sorter->count; i++)
+        starts[sorter->keys[i]]++;
+    uint32_t at = 0;
+    for (uint32_t key = 0; key < key_count; key++) {
+        uint32_t size = starts[key];
+        starts[key] = at;
+        at += size;
+    }
+    for (uint32_t i = 0; i < sorter->count; i++) {
+        uint32_t row = sorter->order[i];
+        sorter->next[starts[sorter->keys[row]]++] = row;
+    }
+    uint32_t *order = sorter->order;
+    sorter->order = sorter->next;
+    sorter->next = order;
+}
+
+static void sort_by_ts(struct sorter *sorter, const int64_t *ts)
+{
+    int64_t min = INT64_MAX, max = INT64_MIN;
+    for (uint32_t i = 0; i < sorter->count; i++) {
+        min = ts[i] < min ? ts[i] : min;
+        max = ts[i] > max ? ts[i] : max;
+    }
+    uint64_t range = (uint64_t)max - (uint64_t)min;
+    for (int shift = 0; shift < 64 && range >> shift; shift += DIGIT_BITS) {
+        for (uint32_t i = 0; i < sorter->count; i++)
+            sorter->keys[i] =
+                (uint32_t)(((uint64_t)ts[i] - (uint64_t)min) >> shift) & ((1U << DIGIT_BITS) - 1);
+        sort_by_keys(sorter, 1U << DIGIT_BITS);
+    }
+}
+
+static void sort_by_text(struct sorter *sorter, const struct rows *rows, enum rows_text column)
+{
+    const uint32_t *text = rows->text[column];
+    for (uint32_t i = 0; i < sorter->count; i++)
+        sorter->keys[i] = rows->rank[text[i]];
+    sort_by_keys(sorter, rows->strings.count);
+}
+
+void rows_sort(const struct rows *rows, uint32_t *order)
+{
+    uint32_t count = rows->count;
+    uint32_t key_count =
+        rows->strings.count > 1U << DIGIT_BITS ? rows->strings.count : 1U << DIGIT_BITS;
+    if (count == 0)
+        return;
+    uint32_t *memory = mem_alloc((3 * (size_t)count + key_count) * sizeof *memory);
+    struct sorter sorter = {
+        .count = count,
+        .order = memory,
+        .next = memory + count,
+        .keys = memory + 2 * (size_t)count,
+        .starts = memory + 3 * (size_t)count,
+    };
+    for (uint32_t i = 0; i < count; i++)
+        sorter.order[i] = i;
+    sort_by_ts(&sorter, rows->ts);
+    sort_by_text(&sorter, rows, TEXT_METRIC);
+    sort_by_text(&sorter, rows, TEXT_DEVICE);
+    sort_by_text(&sorter, rows, TEXT_VENDOR);
+    memcpy(order, sorter.order, count * sizeof *order);
+    free(memory);
+}
+
+int rows_compare(const struct rows *a, uint32_t x, const struct rows *b, uint32_t y)
+{
+    for (int i = TEXT_VENDOR; i <= TEXT_METRIC; i++) {
+        int order = bytes_compare(string_table_at(&a->strings, a->text[i][x]),
+                                  string_table_at(&b->strings, b->text[i][y]));
+        if (order)
+            return order;
+    }
+    return (a->ts[x] > b->ts[y]) - (a->ts[x] < b->ts[y]);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The two tables of columns. Read-only, any thread.
+ */
+#include "sinks/parquet/schema.h"
+
+#define STRING_COLUMN(column_name, text_column)                                                    \
+    {                                                                                              \
+        .name = column_name, .source = SOURCE_TEXT, .text = text_column, .type = TYPE_BYTE_ARRAY,  \
+        .converted = CONVERTED_UTF8, .logical = LOGICAL_STRING,                                    \
+        .encodings = TRY_DICTIONARY | TRY_PLAIN                                                    \
+    }
+#define TIME_COLUMN(column_name, column_source)                                                    \
+    {                                                                                              \
+        .name = column_name, .source = column_source, .type = TYPE_INT64,                          \
+        .converted = CONVERTED_TIMESTAMP_MILLIS, .logical = LOGICAL_TIMESTAMP,                     \
+        .encodings = TRY_DELTA                                                                     \
+    }
+#define VALUE_DOUBLE                                                                               \
+    {                                                                                              \
+        .name = "value", .source = SOURCE_VALUE, .type = TYPE_DOUBLE, .optional = true,            \
+        .converted = CONVERTED_NONE, .encodings = TRY_PLAIN | TRY_DICTIONARY                       \
+    }
+#define VALUE_UNSCALED                                                                             \
+    {                                                                                              \
+        .name = "unscaled", .source = SOURCE_VALUE, .type = TYPE_INT64, .optional = true,          \
+        .converted = CONVERTED_NONE, .encodings = TRY_PLAIN                                        \
+    }
+#define COLUMNS(value_column)                                                                      \
+    STRING_COLUMN("vendor", TEXT_VENDOR), STRING_COLUMN("device", TEXT_DEVICE),                    \
+        STRING_COLUMN("metric", TEXT_METRIC), TIME_COLUMN("ts", SOURCE_TS), value_column,          \
+        STRING_COLUMN("unit", TEXT_UNIT),                                                          \
+        {.name = "scale",                                                                          \
+         .source = SOURCE_SCALE,                                                                   \
+         .type = TYPE_INT32,                                                                       \
+         .converted = CONVERTED_INT_8,                                                             \
+         .logical = LOGICAL_INT8,                                                                  \
+         .encodings = TRY_DICTIONARY},                                                             \
+        STRING_COLUMN("quality", TEXT_QUALITY), STRING_COLUMN("flags", TEXT_FLAGS),                \
+        STRING_COLUMN("time_source", TEXT_TIME_SOURCE),                                            \
+        {.name = "seq",                                                                            \
+         .source = SOURCE_SEQ,                                                                     \
+         .type = TYPE_INT64,                                                                       \
+         .converted = CONVERTED_NONE,                                                              \
+         .encodings = TRY_DELTA},                                                                  \
+        TIME_COLUMN("received", SOURCE_RECEIVED), STRING_COLUMN("gateway", TEXT_GATEWAY)
+
+static const struct column double_columns[COLUMN_COUNT] = {COLUMNS(VALUE_DOUBLE)};
+static const struct column scaled_columns[COLUMN_COUNT] = {COLUMNS(VALUE_UNSCALED)};
+
+const struct column *schema_columns(bool scaled)
+{
+    return scaled ? scaled_columns : double_columns;
+}
