@@ -20,16 +20,19 @@ int err_set(struct err *err, int code, const char *format, ...)
 int err_wrap(struct err *err, int code, const char *format, ...)
 {
     char context[sizeof err->text];
-    char inner[sizeof err->text];
     va_list args;
     va_start(args, format);
-    vsnprintf(context, sizeof context, format, args);
+    int used = vsnprintf(context, sizeof context - 3, format, args);
     va_end(args);
-    memcpy(inner, err->text, sizeof inner);
-    int room = (int)sizeof err->text - 3;
-    int left = snprintf(err->text, sizeof err->text, "%.*s: ", room, context);
-    if (left > 0 && left < (int)sizeof err->text)
-        snprintf(err->text + left, sizeof err->text - (size_t)left, "%s", inner);
+    size_t front = used < 0 ? 0 : (size_t)used;
+    if (front > sizeof context - 4)
+        front = sizeof context - 4;
+    memcpy(context + front, ": ", 2);
+    front += 2;
+    /* What does not fit is cut from the end of the old text. */
+    memmove(err->text + front, err->text, sizeof err->text - front);
+    memcpy(err->text, context, front);
+    err->text[sizeof err->text - 1] = '\0';
     return code;
 }
 
