@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Raw log to reading log with the embedded default: readings, dead letters, totals (invariant 9),
+ * and a memory that a restart does not change.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "deadletter.h"
+#include "decoder.h"
+#include "journal/rawlog.h"
+#include "model/batch.h"
+
+/* ---- a gateway without listener and lanes ---- */
+
+struct bench {
+    char folder[64];
+    char *raw_dir, *readings_dir, *dead_dir, *state_dir;
+    struct config *config;
+    struct rawlog *rawlog;
+    struct journal *readings, *dead;
+    struct decoder *decoder;
+};
+
+static struct bench bench;
+static _Atomic int chunks_done;
+
+static void on_done(struct chunk *chunk)
+{
+    chunk_release(chunk->owner, chunk);
+    chunks_done++;
+}
+
+static void logs_open(void)
+{
+    struct journal_recovery found;
+    struct err err = {{0}};
+    struct rawlog_options raw = {
+        .journal = {.disk = &disk_real, .dir = bench.raw_dir, .segment_bytes = 1 << 20},
+        .memory_bytes = 8 << 20,
+        .chunk_bytes = 64 << 10,
+        .extent_bytes = 256 << 10,
+    };
+    if (rawlog_open(&bench.rawlog, &raw, &found, &err))
+        fail_msg("%s", err.text);
+    struct journal_options options = {.disk = &disk_real,
+                                      .dir = bench.readings_dir,
+                                      .kind = JOURNAL_READINGS,
+                                      .identity = journal_identity(rawlog_journal(bench.rawlog)),
+                                      .segment_bytes = 1 << 20,
+                                      .compression_level = 1};
+    assert_int_equal(journal_open(&bench.readings, &options, &found, &err), 0);
+    options.dir = bench.dead_dir;
+    options.kind = JOURNAL_DEAD;
+    assert_int_equal(journal_open(&bench.dead, &options, &found, &err), 0);
+    assert_int_equal(rawlog_start(bench.rawlog, &err), 0);
+}
+
+static void decoder_open(void)
+{
+    struct err err = {{0}};
+    struct decoder_options options = {.disk = &disk_real,
+                                      .state_dir = bench.state_dir,
+                                      .raw = rawlog_journal(bench.rawlog),
+                                      .readings = bench.readings,
+                                      .dead = bench.dead,
+                                      .save_bytes = 1 << 20};
+    if (decoder_new(&options, bench.config, &bench.decoder, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(decoder_start(bench.decoder, &err), 0);
+}
+
+static void bench_open(void)
+{
+    logs_open();
+    decoder_open();
+}
+
+static void bench_close(void)
+{
+    assert_true(rawlog_stop(bench.rawlog, 5000));
+    decoder_stop(bench.decoder, 5000);
+    decoder_free(bench.decoder);
+    journal_close(bench.dead);
+    journal_close(bench.readings);
+    rawlog_close(bench.rawlog);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(bench.folder, sizeof bench.folder, "/tmp/tidegate-decoder-XXXXXX");
+    assert_non_null(mkdtemp(bench.folder));
+    bench.raw_dir = mem_printf("%s/raw", bench.folder);
+    bench.readings_dir = mem_printf("%s/readings", bench.folder);
+    bench.dead_dir = mem_printf("%s/dead", bench.folder);
+    bench.state_dir = mem_printf("%s/state", bench.folder);
+    assert_int_equal(disk_make_dirs(&disk_real, bench.state_dir), 0);
+    struct buffer errors = {0};
+    if (config_embedded(bench.folder, NULL, NULL, &bench.config, &errors))
+        fail_msg("%.*s", (int)errors.size, (const char *)errors.data);
+    buffer_fini(&errors);
+    chunks_done = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    config_free(bench.config);
+    free(bench.raw_dir);
+    free(bench.readings_dir);
+    free(bench.dead_dir);
+    free(bench.state_dir);
+    char *command = mem_printf("rm -rf '%s'", bench.folder);
+    int rc = system(command);
+    free(command);
+    return rc;
+}
+
+/* ---- messages in ---- */
+
+static void publish(const char *topic, const char *payload)
+{
+    struct chunk *chunk = chunk_acquire(bench.rawlog);
+    assert_non_null(chunk);
+    struct message message = {.topic = bytes_text(topic),
+                              .client = bytes_text("test"),
+                              .payload = bytes_text(payload),
+                              .flags = 1,
+                              .protocol = 4,
+                              .packet_id = 1};
+    chunk->done = on_done;
+    chunk->owner = bench.rawlog;
+    int before = chunks_done;
+    chunk_add_message(chunk, &message);
+    rawlog_submit(bench.rawlog, chunk);
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (chunks_done == before) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(200);
+    }
+}
+
+static void wait_decoded(void)
+{
+    uint64_t end = journal_next_seq(rawlog_journal(bench.rawlog));
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (journal_next_seq(bench.readings) < end) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+}
+
+/* ---- what came out ---- */
+
+/* Calls `each` for every batch of the reading log. */
+static void batches_each(void (*each)(void *arg, const struct batch *batch), void *arg)
+{
+    struct journal_reader *reader;
+    struct extent extent;
+    struct err err;
+    assert_int_equal(journal_reader_new(bench.readings, 1, &reader, &err), 0);
+    uint64_t next = 1;
+    while (journal_reader_next(reader, &extent, &err) == JOURNAL_EXTENT) {
+        struct batch *batch;
+        assert_int_equal(batch_decode(extent.body, &batch, &err), 0);
+        assert_int_equal(batch->first_seq, next);
+        next = batch->last_seq + 1;
+        each(arg, batch);
+        batch_release(batch);
+    }
+    journal_reader_free(reader);
+}
+
+struct last_row {
+    uint64_t rows;
+    uint32_t flags, generation;
+};
+
+static void row_last(void *arg, const struct batch *batch)
+{
+    struct last_row *last = arg;
+    last->generation = batch->generation;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        last->rows++;
+        last->flags = batch->flags[i];
+    }
+}
+
+static struct last_row last_row(void)
+{
+    struct last_row last = {0};
+    batches_each(row_last, &last);
+    return last;
+}
+
+static void assert_identity(void)
+{
+    const struct decoder_stats *stats = decoder_stats(bench.decoder);
+    uint64_t received = journal_next_seq(rawlog_journal(bench.rawlog)) - 1;
+    assert_int_equal(received, stats->decoded + stats->dead + stats->quarantined);
+}
+
+static const char good[] = "{\"device\":\"0001\",\"time\":\"2026-01-01T00:00:00Z\",\"flow\":1.5}";
+
+/* ---- tests ---- */
+
+static void messages_become_readings_and_dead_letters(void **state)
+{
+    (void)state;
+    bench_open();
+    publish("v1/acme/json", good);
+    publish("v1/acme/json", "{\"device\":");
+    publish("elsewhere", "x");
+    publish("v1/acme/7/json", "{\"flow\":2,\"pressure\":300}");
+    wait_decoded();
+    assert_int_equal(last_row().rows, 3);
+    assert_int_equal(decoder_stats(bench.decoder)->decoded, 2);
+    assert_int_equal(decoder_stats(bench.decoder)->dead, 2);
+    assert_identity();
+    bench_close();
+}
+
+static void a_dead_letter_holds_the_message_whole(void **state)
+{
+    (void)state;
+    bench_open();
+    publish("v1/acme/json", good);
+    publish("elsewhere", "some bytes");
+    wait_decoded();
+    struct journal_reader *reader;
+    struct extent extent;
+    struct err err;
+    assert_int_equal(journal_reader_new(bench.dead, 1, &reader, &err), 0);
+    int got;
+    while ((got = journal_reader_next(reader, &extent, &err)) == JOURNAL_DAMAGED)
+        ; /* sequence numbers without dead letters */
+    assert_int_equal(got, JOURNAL_EXTENT);
+    struct deadletter_reader letters;
+    struct deadletter letter;
+    deadletter_reader_init(&letters, &extent);
+    assert_int_equal(deadletter_reader_next(&letters, &letter), 1);
+    assert_int_equal(letter.message.seq, 2);
+    assert_int_equal(letter.stage, STAGE_ROUTE);
+    assert_true(bytes_equal_text(letter.reason, "no_route"));
+    assert_true(bytes_equal_text(letter.message.topic, "elsewhere"));
+    assert_true(bytes_equal_text(letter.message.payload, "some bytes"));
+    assert_true(bytes_equal_text(letter.message.client, "test"));
+    assert_int_equal(deadletter_reader_next(&letters, &letter), 0);
+    journal_reader_free(reader);
+    bench_close();
+}
+
+static void a_restart_decodes_nothing_twice(void **state)
+{
+    (void)state;
+    bench_open();
+    publish("v1/acme/json", good);
+    publish("elsewhere", "x");
+    wait_decoded();
+    bench_close();
+    bench_open();
+    assert_int_equal(decoder_stats(bench.decoder)->decoded, 1);
+    assert_int_equal(decoder_stats(bench.decoder)->dead, 1);
+    publish("v1/acme/8/json", "{\"flow\":2}");
+    wait_decoded();
+    assert_int_equal(last_row().rows, 2);
+    assert_identity();
+    bench_close();
+}
+
+static void what_was_not_decoded_before_a_stop_is_decoded_after(void **state)
+{
+    (void)state;
+    logs_open();
+    publish("v1/acme/json", good);
+    publish("v1/acme/8/json", "{\"flow\":2}");
+    decoder_open();
+    wait_decoded();
+    assert_int_equal(last_row().rows, 2);
+    assert_identity();
+    bench_close();
+}
+
+static void memory_survives_with_and_without_its_save(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        bench_open();
+        publish("v1/acme/json", good);
+        wait_decoded();
+        bench_close();
+        if (round == 1) { /* without the save the raw log is decoded again, in silence */
+            char *command = mem_printf("rm -f '%s'/*.state", bench.state_dir);
+            assert_int_equal(system(command), 0);
+            free(command);
+        }
+        bench_open();
+        uint64_t rows = last_row().rows;
+        publish("v1/acme/json", good);
+        wait_decoded();
+        assert_int_equal(last_row().rows, rows + 1);
+        assert_true(last_row().flags & FLAG_DUPLICATE);
+        bench_close();
+    }
+}
+
+static void a_new_configuration_is_a_new_generation(void **state)
+{
+    (void)state;
+    bench_open();
+    publish("v1/acme/json", good);
+    wait_decoded();
+    uint32_t first = last_row().generation;
+    assert_int_equal(first, 1);
+    struct err err;
+    bench.config->digest ^= 1;
+    assert_int_equal(decoder_reload(bench.decoder, bench.config, &err), 0);
+    publish("v1/acme/8/json", "{\"flow\":2}");
+    wait_decoded();
+    assert_int_equal(last_row().generation, 2);
+    bench_close();
+    bench_open(); /* and is remembered */
+    assert_int_equal(decoder_stats(bench.decoder)->generation, 2);
+    bench_close();
+}
+
+#define decoder_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        decoder_test(messages_become_readings_and_dead_letters),
+        decoder_test(a_dead_letter_holds_the_message_whole),
+        decoder_test(a_restart_decodes_nothing_twice),
+        decoder_test(what_was_not_decoded_before_a_stop_is_decoded_after),
+        decoder_test(memory_survives_with_and_without_its_save),
+        decoder_test(a_new_configuration_is_a_new_generation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
