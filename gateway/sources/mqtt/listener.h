@@ -16,25 +16,25 @@
 
 /* Filled through listener_option_rows: the section `mqtt` of the configuration. */
 struct listener_options {
-    char *listen;                 /* HOST:PORT; port 0 picks a free one */
-    int64_t loops;                /* 0: one for two processors, at least 1 */
-    uint64_t max_packet_bytes;    /* larger packets end the connection */
-    int64_t receive_max;          /* MQTT 5 Receive Maximum that we announce; held for all versions */
-    int64_t topic_alias_max;      /* per connection */
+    char *listen;              /* HOST:PORT; port 0 picks a free one */
+    int64_t loops;             /* 0: one for two processors, at least 1 */
+    uint64_t max_packet_bytes; /* larger packets end the connection */
+    int64_t receive_max;       /* MQTT 5 Receive Maximum that we announce; held for all versions */
+    int64_t topic_alias_max;   /* per connection */
     int64_t topic_levels_max;
-    int64_t keep_alive_max_s;     /* announced as Server Keep Alive when the client's is larger or 0 */
+    int64_t keep_alive_max_s; /* announced as Server Keep Alive when the client's is larger or 0 */
     int64_t connect_timeout_ms;   /* from accept to a whole CONNECT */
     int64_t packet_timeout_ms;    /* from the first to the last byte of a packet */
     uint64_t held_bytes;          /* a connection reads on while so much waits for its ack */
     int64_t hold_max_ms;          /* after that a held connection is closed */
     int64_t session_expiry_max_s; /* longer wishes are cut to this */
-    int64_t sessions_max;         /* kept without connection; beyond, the oldest is dropped, counted */
-    int64_t connections_max;      /* 0: what the limit on open files allows, less a reserve */
+    int64_t sessions_max;    /* kept without connection; beyond, the oldest is dropped, counted */
+    int64_t connections_max; /* 0: what the limit on open files allows, less a reserve */
     int64_t will_bytes_max;
-    int64_t user_properties_max;  /* per packet */
-    int64_t write_queue_max;      /* bytes that a peer may leave unread before it is closed */
-    int64_t poll_tick_ms;         /* adaptive wait when many sockets are ready; 0: never */
-    bool receive_max_strict;      /* false: a client over its Receive Maximum is only counted */
+    int64_t user_properties_max; /* per packet */
+    int64_t write_queue_max;     /* bytes that a peer may leave unread before it is closed */
+    int64_t poll_tick_ms;        /* adaptive wait when many sockets are ready; 0: never */
+    bool receive_max_strict;     /* false: a client over its Receive Maximum is only counted */
 };
 extern const struct option listener_option_rows[];
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One connection of a client. Its loop's thread only.
+ *
+ *   NEW --CONNECT--> CLAIM --session is ours--> OPENING --record durable--> OPEN
+ *    |                 |                          |                          |
+ *    '-----------------+------- any reason -------+--------------------------'
+ *                                  v
+ *                               CLOSING: will and session record go to the log, the peer reads
+ *                                  v      what we said
+ *                                GONE: until nothing names it
+ *
+ * CLAIM and OPENING take no packet in; what comes is kept. A client without a session that outlives
+ * it passes through both at once. An OPEN connection may be `held`: the journal or its own backlog
+ * lets nothing more in (invariant 2).
+ *
+ * Memory is counted here: there may be a hundred thousand of these. What most connections never use
+ * is behind a pointer.
+ */
+#ifndef TIDEGATE_SOURCES_MQTT_CONN_H
+#define TIDEGATE_SOURCES_MQTT_CONN_H
+
+#include <uv.h>
+
+#include "sources/mqtt/loop.h"
+#include "sources/mqtt/reason.h"
+#include "sources/mqtt/session.h"
+
+enum conn_state { CONN_NEW, CONN_CLAIM, CONN_OPENING, CONN_OPEN, CONN_CLOSING, CONN_GONE };
+
+struct alias_table;
+
+struct conn {
+    uv_tcp_t tcp;
+    struct loop *loop;
+    struct conn *next_waiter; /* session.c's, under its lock */
+    struct session *session;
+    struct grant *grant; /* null before the login */
+    char *user;          /* null: none given */
+    struct buffer tail;  /* bytes of an unfinished packet, or all that came while blocked */
+    struct will *will;
+    struct alias_table *aliases;
+    struct commit *commit; /* the newest that has a slot of ours, while it fills */
+    uint32_t slot;
+    uint32_t index;         /* in loop->conns */
+    uint32_t heard_ms;      /* loop time of the last whole packet; in NEW, of the accept */
+    uint32_t since_ms;      /* when the unfinished packet began, or the holding */
+    uint32_t unacked_bytes; /* in commits that are not done */
+    uint32_t pending;       /* such commits */
+    uint32_t scanned;       /* of a held tail: where the search for PINGREQ goes on */
+    uint32_t tail_counted;  /* what of it is in loop->held_tail_bytes */
+    uint32_t session_expiry_s;
+    uint32_t packet_max; /* the client's; 0: none */
+    uint16_t inflight;   /* PUBLISH without PUBACK or PUBCOMP */
+    uint16_t keep_alive_s;
+    uint16_t pings; /* since the last sweep */
+    uint8_t version;
+    uint8_t state;  /* enum conn_state */
+    uint8_t reason; /* enum close_reason, from CLOSING on */
+    bool clean_start : 1;
+    bool session_present : 1;
+    bool assigned_id : 1;     /* the client id is ours */
+    bool expiry_told : 1;     /* CONNACK names a session expiry */
+    bool keep_alive_told : 1; /* CONNACK names a keep alive */
+    bool owner : 1;           /* of `session` */
+    bool opened : 1;          /* the session was taken up: records of it may be written */
+    bool partial : 1;         /* a packet is unfinished since since_ms */
+    bool held : 1;
+    bool retry : 1; /* in loop->retries */
+    bool reading : 1;
+    bool at_end : 1; /* the peer has said all, and some of it waits in the tail */
+    bool handle_open : 1;
+    bool finished : 1;  /* will and session are settled */
+    bool connected : 1; /* CONNACK with success was sent */
+};
+
+/* ---- life (conn.c) ---- */
+
+/* Take one connection from the listening socket. */
+void conn_accept(struct loop *loop, uv_stream_t *server);
+/* Ends it: says why where the protocol lets us, settles will and session. More calls do nothing. */
+void conn_close(struct conn *conn, enum close_reason reason);
+/* The loop ends: nothing more can be settled. */
+void conn_abandon(struct conn *conn);
+/* The commit's slot of this connection is durable. May free the connection. */
+void conn_committed(struct conn *conn, const struct commit *commit, const struct commit_slot *slot);
+/* Something it waits for may have come. */
+void conn_retry(struct conn *conn);
+/* Deadlines; about once a second. */
+void conn_sweep(struct conn *conn);
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+struct mailbox *conn_mailbox(const struct conn *conn);
+
+/* ---- bytes (conn_io.c) ---- */
+
+void conn_read_start(struct conn *conn);
+void conn_read_stop(struct conn *conn);
+/* Packets from the front of `in`; returns the bytes used. Stops at an unfinished packet and when the
+ * connection is blocked or closed. */
+size_t conn_consume(struct conn *conn, struct bytes in);
+/* Packets that were kept while it was blocked; true when at least one was used up. */
+bool conn_consume_tail(struct conn *conn);
+/* It is blocked from now on: look at what is kept, stop reading when that is enough. */
+void conn_keep_reading(struct conn *conn);
+void conn_close_handle(struct conn *conn);
+/* Say nothing more, read until the peer ends. */
+void conn_linger(struct conn *conn);
+/* Nothing is taken in from here on until a retry. The packet at hand is not used up. */
+void conn_hold(struct conn *conn);
+/* Write or queue; closes the connection when its peer does not read. */
+void conn_write(struct conn *conn, struct bytes out);
+/* Send what was put into loop->reply. */
+void conn_flush(struct conn *conn);
+/* Blocked: bytes are kept, packets wait. */
+static inline bool conn_blocked(const struct conn *conn)
+{
+    return conn->held || conn->state == CONN_CLAIM || conn->state == CONN_OPENING;
+}
+
+/* ---- packets. False: not now, the connection is held and the same packet comes again. ---- */
+
+bool conn_packet(struct conn *conn, const struct packet_frame *frame);  /* conn_packet.c */
+void conn_connect(struct conn *conn, const struct packet_frame *frame); /* conn_connect.c */
+bool conn_publish(struct conn *conn, const struct packet_frame *frame); /* conn_publish.c */
+bool conn_pubrel(struct conn *conn, const struct packet_frame *frame);
+
+/* The session is ours: records, CONNACK. Again on a retry. (conn_connect.c) */
+void conn_session_granted(struct conn *conn);
+void conn_connack(struct conn *conn);
+/* The will and the session of a closing connection. Again on a retry. (conn_leave.c) */
+void conn_leave(struct conn *conn);
+/* May the client publish its will there, now? */
+bool conn_topic_allowed(const struct loop *loop, const struct access_grant *grant,
+                        struct bytes topic, enum publish_rejected *why);
+
+/* Send an acknowledgement in its order: now when nothing is pending, else with the filling commit. */
+void conn_ack(struct conn *conn, enum packet_type type, uint16_t packet_id, uint8_t reason);
+/* Account `bytes` of a record to this connection's slot, and acknowledge when it is durable (type 0:
+ * without). The filling commit has a chunk. */
+void conn_owe(struct conn *conn, uint32_t bytes, enum packet_type type, uint16_t packet_id,
+              uint8_t reason);
+
+void alias_table_free(struct alias_table *table); /* conn_publish.c; accepts null */
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The MQTT listener as a source: its options, its loops, what they share. The loops do the work; this
+ * runs on the main thread.
+ */
+#include "sources/mqtt/listener.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sources/mqtt/listener_internal.h"
+#include "sources/mqtt/session.h"
+
+enum {
+    DESCRIPTORS_RESERVED = 64, /* journal, sinks, admin, logs */
+    LOOPS_MAX = 64,
+};
+
+#define AT(member) offsetof(struct listener_options, member)
+
+const struct option listener_option_rows[] = {
+    {"listen", OPTION_ADDRESS, AT(listen), "127.0.0.1:1883", 0, 0, NULL,
+     "HOST:PORT to listen on; port 0 picks a free one."},
+    {"loops", OPTION_INT, AT(loops), "0", 0, LOOPS_MAX, NULL,
+     "Threads that serve connections; 0: one for two processors, at least one."},
+    {"max_packet", OPTION_SIZE, AT(max_packet_bytes), "1MiB", 64, 256 << 20, NULL,
+     "Larger packets end the connection (MQTT 5: announced as Maximum Packet Size)."},
+    {"receive_max", OPTION_INT, AT(receive_max), "4096", 1, 65535, NULL,
+     "PUBLISH packets of one connection that may wait for their acknowledgement (MQTT 5: Receive "
+     "Maximum; older clients are not read from beyond it)."},
+    {"receive_max_strict", OPTION_BOOL, AT(receive_max_strict), "true", 0, 0, NULL,
+     "Whether an MQTT 5 client that passes receive_max is disconnected, or only counted."},
+    {"topic_alias_max", OPTION_INT, AT(topic_alias_max), "32", 0, 65535, NULL,
+     "Topic aliases of one connection (MQTT 5)."},
+    {"topic_levels_max", OPTION_INT, AT(topic_levels_max), "128", 1, 65536, NULL,
+     "Levels of a topic; more end the connection."},
+    {"keep_alive_max", OPTION_INT, AT(keep_alive_max_s), "65535", 1, 65535, NULL,
+     "Seconds; the longest keep alive granted (MQTT 5: Server Keep Alive), and the limit for "
+     "clients "
+     "that ask for none."},
+    {"connect_timeout", OPTION_DURATION, AT(connect_timeout_ms), "10s", 100, 3600000, NULL,
+     "From accept to a whole CONNECT."},
+    {"packet_timeout", OPTION_DURATION, AT(packet_timeout_ms), "60s", 100, 86400000, NULL,
+     "From the first to the last byte of a packet."},
+    {"held_bytes", OPTION_SIZE, AT(held_bytes), "1MiB", 4096, 1 << 30, NULL,
+     "A connection is read on while so much of it waits for the disk."},
+    {"hold_max", OPTION_DURATION, AT(hold_max_ms), "5m", 1000, 86400000, NULL,
+     "A connection that could not be served for so long is closed; its client keeps what was not "
+     "acknowledged."},
+    {"session_expiry_max", OPTION_INT, AT(session_expiry_max_s), "604800", 0, UINT32_MAX, NULL,
+     "Seconds that a session is kept without connection; longer wishes are cut to this."},
+    {"sessions_max", OPTION_INT, AT(sessions_max), "1000000", 1, 100000000, NULL,
+     "Sessions kept without connection; beyond that the oldest is dropped and counted."},
+    {"connections_max", OPTION_INT, AT(connections_max), "0", 0, 10000000, NULL,
+     "Connections at a time; 0: what the limit on open files allows, less a reserve."},
+    {"will_max", OPTION_SIZE, AT(will_bytes_max), "64KiB", 0, 1 << 20, NULL,
+     "Payload and properties of a will; larger ones are refused at CONNECT."},
+    {"user_properties_max", OPTION_INT, AT(user_properties_max), "100", 0, 1000000, NULL,
+     "User properties of one packet (MQTT 5)."},
+    {"write_queue_max", OPTION_SIZE, AT(write_queue_max), "256KiB", 1024, 1 << 30, NULL,
+     "Bytes that a peer may leave unread before it is closed."},
+    {"poll_tick", OPTION_DURATION, AT(poll_tick_ms), "5ms", 0, 100, NULL,
+     "How long a loop may wait for more while many sockets are ready: costs delay, saves processor "
+     "time; 0: never."},
+    {0},
+};
+
+/* ---- life ---- */
+
+/* The soft limit is raised to the hard one; what the connections may take is the rest. */
+static uint64_t connections_allowed(uint64_t wanted, struct err *err)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        err_set(err, GW_EIO, "mqtt: cannot read the limit on open files");
+        return 0;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    uint64_t files = limit.rlim_cur;
+    if (files <= 2 * DESCRIPTORS_RESERVED) {
+        err_set(err, GW_ELIMIT,
+                "mqtt: the limit on open files is %llu; raise it (ulimit -n, LimitNOFILE=)",
+                (unsigned long long)files);
+        return 0;
+    }
+    uint64_t most = files - DESCRIPTORS_RESERVED;
+    if (wanted > most)
+        log_event(LOG_WARN, "mqtt_connections_limited",
+                  "wanted=%llu allowed=%llu why=\"limit on open files\"",
+                  (unsigned long long)wanted, (unsigned long long)most);
+    return wanted && wanted < most ? wanted : most;
+}
+
+static unsigned loops_wanted(const struct listener_options *options)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t loops = options->loops ? options->loops : processors / 2;
+    return (unsigned)(loops < 1 ? 1 : loops > LOOPS_MAX ? LOOPS_MAX : loops);
+}
+
+static void listener_free(struct source *source)
+{
+    struct listener *listener = (struct listener *)source;
+    if (listener == NULL)
+        return;
+    for (unsigned i = 0; i < listener->loop_count; i++)
+        loop_free(listener->loops[i]);
+    session_table_free(listener->shared.sessions);
+    free(listener->loops);
+    free(listener);
+}
+
+static void on_closed(void *arg)
+{
+    struct listener *listener = arg;
+    listener->closed(listener->closed_arg);
+}
+
+static int listener_start(struct source *source, struct err *err)
+{
+    struct listener *listener = (struct listener *)source;
+    for (unsigned i = 0; i < listener->loop_count; i++) {
+        int status =
+            loop_listen(listener->loops[i], listener->shared.options->listen, &listener->port, err);
+        if (status)
+            return status;
+    }
+    for (unsigned i = 0; i < listener->loop_count; i++) {
+        atomic_fetch_add(&listener->shared.loops_running, 1);
+        int status = loop_start(listener->loops[i], err);
+        if (status) {
+            atomic_fetch_sub(&listener->shared.loops_running, 1);
+            return status;
+        }
+    }
+    log_event(LOG_INFO, "mqtt_listening", "address=%s port=%d loops=%u connections_max=%llu",
+              listener->shared.options->listen, listener->port, listener->loop_count,
+              (unsigned long long)listener->shared.connections_max);
+    return 0;
+}
+
+static void post_all(struct source *source, enum mail_kind kind)
+{
+    struct listener *listener = (struct listener *)source;
+    for (unsigned i = 0; i < listener->loop_count; i++)
+        mailbox_post(listener->loops[i]->mailbox, kind, NULL);
+}
+
+static void listener_pause(struct source *source)
+{
+    post_all(source, MAIL_PAUSE);
+}
+
+static void listener_resume(struct source *source)
+{
+    post_all(source, MAIL_RESUME);
+}
+
+static void listener_close(struct source *source, int64_t drain_ms, void (*closed)(void *arg),
+                           void *arg)
+{
+    struct listener *listener = (struct listener *)source;
+    listener->closed = closed;
+    listener->closed_arg = arg;
+    if (atomic_load(&listener->shared.loops_running) == 0) { /* never started */
+        closed(arg);
+        return;
+    }
+    for (unsigned i = 0; i < listener->loop_count; i++)
+        if (listener->loops[i]->started)
+            loop_close(listener->loops[i], drain_ms);
+}
+
+static const struct source_type listener_type = {
+    .name = "mqtt",
+    .start = listener_start,
+    .pause = listener_pause,
+    .resume = listener_resume,
+    .close = listener_close,
+    .free = listener_free,
+    .metrics = listener_metrics,
+};
+
+struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
+                            struct access *access, struct err *err)
+{
+    uint64_t allowed = connections_allowed((uint64_t)options->connections_max, err);
+    if (allowed == 0)
+        return NULL;
+    struct listener *listener = mem_zalloc(sizeof *listener);
+    listener->source.type = &listener_type;
+    struct shared *shared = &listener->shared;
+    shared->options = options;
+    shared->limits = (struct packet_limits){options->max_packet_bytes, options->topic_levels_max,
+                                            options->user_properties_max};
+    shared->rawlog = rawlog;
+    shared->access = access;
+    shared->connections_max = allowed;
+    shared->closed = on_closed;
+    shared->closed_arg = listener;
+    shared->sessions = session_table_new(options->sessions_max);
+    session_table_load(shared->sessions, rawlog_sessions(rawlog), clock_wall_ms());
+    unsigned count = loops_wanted(options);
+    listener->loops = mem_zalloc(count * sizeof(struct loop *));
+    for (; listener->loop_count < count; listener->loop_count++) {
+        struct loop *loop = loop_new(shared, listener->loop_count, err);
+        if (loop == NULL) {
+            listener_free(&listener->source);
+            return NULL;
+        }
+        listener->loops[listener->loop_count] = loop;
+    }
+    return &listener->source;
+}
+
+int listener_port(const struct source *source)
+{
+    return ((const struct listener *)source)->port;
+}

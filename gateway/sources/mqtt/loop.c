@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One round of a loop: libuv reads every socket that is ready, packets go into the filling commit,
+ * and at the end of the round (uv_check) the commit is handed over unless an earlier one is still
+ * with the journal; then it goes on filling, so the groups grow just as large as the disk is slow.
+ * When it comes back, each connection gets its acknowledgements in one write.
+ */
+#include "sources/mqtt/loop.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sources/mqtt/conn.h"
+#include "sources/mqtt/session.h"
+
+enum {
+    READ_BUFFER_BYTES = 128 * 1024,
+    SWEEP_MS = 250,
+    BACKLOG = 4096,
+    BUSY_READS = 24, /* so many sockets ready in one round: a wait would collect more */
+    BUSY_ROUNDS = 4, /* and that so often on end */
+};
+
+/* ---- commits ---- */
+
+static struct commit *commit_take(struct loop *loop)
+{
+    struct commit *commit = loop->spare;
+    loop->spare = NULL;
+    return commit ? commit : commit_new(loop->mailbox, loop->shared->rawlog);
+}
+
+static void commit_give(struct loop *loop, struct commit *commit)
+{
+    commit_reset(commit);
+    if (loop->spare)
+        commit_free(commit);
+    else
+        loop->spare = commit;
+}
+
+bool loop_open_chunk(struct loop *loop)
+{
+    loop->starved = !commit_open_chunk(loop->filling);
+    return !loop->starved;
+}
+
+static void finish_commit(struct loop *loop, struct commit *commit)
+{
+    for (size_t i = 0; i < commit->slot_count; i++)
+        conn_committed(commit->slots[i].conn, commit, &commit->slots[i]);
+    int64_t now_ms = clock_wall_ms();
+    for (size_t i = 0; i < commit->release_count; i++)
+        session_release(loop->shared->sessions, commit->releases[i], now_ms);
+}
+
+/* Durable ones from the front on: acknowledgements leave in order (invariant 4). */
+static void finish_commits(struct loop *loop)
+{
+    while (loop->oldest && loop->oldest->durable) {
+        struct commit *commit = loop->oldest;
+        loop->oldest = commit->next;
+        if (loop->oldest == NULL)
+            loop->newest = NULL;
+        if (commit->chunk) {
+            chunk_release(loop->shared->rawlog, commit->chunk);
+            commit->chunk = NULL;
+        }
+        finish_commit(loop, commit);
+        commit_give(loop, commit);
+    }
+}
+
+static void submit_filling(struct loop *loop)
+{
+    struct commit *commit = loop->filling;
+    *(loop->newest ? &loop->newest->next : &loop->oldest) = commit;
+    loop->newest = commit;
+    loop->filling = commit_take(loop);
+    if (commit->chunk && commit->chunk->record_count == 0) {
+        chunk_release(loop->shared->rawlog, commit->chunk);
+        commit->chunk = NULL;
+    }
+    if (commit->chunk) {
+        loop->in_flight++;
+        stat_add(&loop->stats.commits, 1);
+        commit_submit(commit);
+    } else {
+        commit->durable = true;
+    }
+}
+
+void loop_submit(struct loop *loop)
+{
+    struct commit *commit = loop->filling;
+    if (commit_empty(commit))
+        return;
+    bool large =
+        commit->chunk && commit->chunk->body.size >= rawlog_chunk_bytes(loop->shared->rawlog);
+    if (loop->in_flight == 0 || large)
+        submit_filling(loop);
+}
+
+/* ---- retries ---- */
+
+void loop_retry_later(struct loop *loop, struct conn *conn)
+{
+    if (conn->retry)
+        return;
+    if (loop->retry_count == loop->retry_capacity) {
+        loop->retry_capacity = loop->retry_capacity ? loop->retry_capacity * 2 : 64;
+        loop->retries = mem_realloc(loop->retries, loop->retry_capacity * sizeof *loop->retries);
+    }
+    conn->retry = true;
+    loop->retries[loop->retry_count++] = conn;
+}
+
+/* Those that must wait again are put behind `count`, so one pass ends. */
+static void run_retries(struct loop *loop)
+{
+    size_t count = loop->retry_count;
+    bool starved = loop->starved && !loop_open_chunk(loop);
+    for (size_t i = 0; i < count; i++) {
+        struct conn *conn = loop->retries[i];
+        conn->retry = false;
+        if (starved && conn->held && conn->state < CONN_CLOSING)
+            loop_retry_later(loop, conn); /* would only fail again */
+        else
+            conn_retry(conn);
+    }
+    loop->retry_count -= count;
+    memmove(loop->retries, loop->retries + count, loop->retry_count * sizeof *loop->retries);
+}
+
+/* ---- letters ---- */
+
+static void on_take_over(struct loop *loop, struct session *session)
+{
+    struct conn *owner = session_mail_arrived(loop->shared->sessions, session);
+    if (owner && owner->loop == loop)
+        conn_close(owner, CLOSE_TAKEN_OVER);
+}
+
+static void on_granted(struct loop *loop, struct session *session)
+{
+    struct conn *owner = session_mail_arrived(loop->shared->sessions, session);
+    if (owner && owner->loop == loop && owner->state == CONN_CLAIM && !owner->owner) {
+        conn_session_granted(owner);
+        conn_flush(owner);
+    }
+}
+
+static void pause_all(struct loop *loop, bool pause)
+{
+    loop->paused = pause;
+    for (size_t i = 0; i < loop->conn_count; i++)
+        (pause ? conn_pause : conn_resume)(loop->conns[i]);
+}
+
+/* Nothing more is taken in; what was taken is acknowledged as it becomes durable. */
+static void begin_close(struct loop *loop)
+{
+    loop->closing = true;
+    uv_close((uv_handle_t *)&loop->listen, NULL);
+    for (size_t i = 0; i < loop->conn_count; i++) {
+        struct conn *conn = loop->conns[i];
+        conn_pause(conn);
+        if (conn->pending == 0)
+            conn_close(conn, CLOSE_SHUTDOWN);
+    }
+}
+
+static void on_mail(struct loop *loop, const struct mail *mail)
+{
+    switch (mail->kind) {
+    case MAIL_TAKE_OVER: on_take_over(loop, mail->session); break;
+    case MAIL_SESSION_GRANTED: on_granted(loop, mail->session); break;
+    case MAIL_PAUSE: pause_all(loop, true); break;
+    case MAIL_RESUME: pause_all(loop, false); break;
+    case MAIL_CLOSE:
+        if (!loop->closing)
+            begin_close(loop);
+        break;
+    }
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct loop *loop = container_of(async, struct loop, async);
+    struct commit *commit = mailbox_take_commits(loop->mailbox);
+    while (commit) {
+        struct commit *next = commit->next_mail;
+        commit->durable = true;
+        loop->in_flight--;
+        commit = next;
+    }
+    finish_commits(loop);
+    struct mail *mail = mailbox_take_mails(loop->mailbox);
+    while (mail) {
+        struct mail *next = mail->next;
+        on_mail(loop, mail);
+        free(mail);
+        mail = next;
+    }
+}
+
+/* ---- the end ---- */
+
+/* What is with the journal comes back to a closed mailbox, or never; the rest is ours. */
+static void forget_commits(struct loop *loop)
+{
+    struct commit *commit = loop->oldest;
+    while (commit) {
+        struct commit *next = commit->next;
+        if (commit->chunk == NULL)
+            commit_free(commit);
+        commit = next;
+    }
+    loop->oldest = loop->newest = NULL;
+}
+
+static void end_now(struct loop *loop)
+{
+    loop->ended = true;
+    for (size_t i = loop->conn_count; i-- > 0;)
+        conn_abandon(loop->conns[i]);
+    for (size_t i = 0; i < loop->retry_count; i++)
+        loop->retries[i]->retry = false;
+    loop->retry_count = 0;
+    mailbox_close(loop->mailbox);
+    forget_commits(loop);
+    uv_close((uv_handle_t *)&loop->async, NULL);
+    uv_close((uv_handle_t *)&loop->timer, NULL);
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->check, NULL);
+}
+
+static void end_if_done(struct loop *loop)
+{
+    if (!loop->closing || loop->ended)
+        return;
+    bool settled = loop->oldest == NULL && commit_empty(loop->filling);
+    for (size_t i = 0; settled && i < loop->conn_count; i++)
+        settled = loop->conns[i]->finished;
+    if (settled || clock_monotonic_ms() >= atomic_load(&loop->close_deadline_ms))
+        end_now(loop);
+}
+
+/* ---- the round ---- */
+
+/* Wait a little where that makes each wake-up serve many sockets and each socket more bytes. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct loop *loop = container_of(prepare, struct loop, prepare);
+    int64_t tick_ms = loop->shared->options->poll_tick_ms;
+    loop->busy_rounds = loop->reads >= BUSY_READS ? loop->busy_rounds + 1 : 0;
+    loop->reads = 0;
+    if (tick_ms == 0 || loop->busy_rounds < BUSY_ROUNDS)
+        return;
+    int64_t passed_ns = clock_monotonic_ns() - loop->polled_ns;
+    int64_t wait_ns = tick_ms * 1000000 - passed_ns;
+    if (wait_ns > 0) {
+        struct timespec wait = {.tv_nsec = wait_ns};
+        nanosleep(&wait, NULL);
+        stat_add(&loop->stats.ticks, 1);
+    }
+    loop->polled_ns = clock_monotonic_ns();
+}
+
+static void end_round(struct loop *loop)
+{
+    loop->now_ms = (uint32_t)uv_now(&loop->uv);
+    loop->wall_ms = clock_wall_ms();
+    if (loop->retry_count)
+        run_retries(loop);
+    loop_submit(loop);
+    finish_commits(loop);
+    end_if_done(loop);
+}
+
+static void on_check(uv_check_t *check)
+{
+    end_round(container_of(check, struct loop, check));
+}
+
+/* Timers run before the poll, which may take long: the round must not wait for its end. */
+static void on_timer(uv_timer_t *timer)
+{
+    struct loop *loop = container_of(timer, struct loop, timer);
+    loop->now_ms = (uint32_t)uv_now(&loop->uv);
+    if (!loop->ended)
+        loop_sweep(loop);
+    end_round(loop);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct loop *loop = container_of((uv_tcp_t *)server, struct loop, listen);
+    if (status == 0)
+        conn_accept(loop, server);
+}
+
+static void *run(void *arg)
+{
+    struct loop *loop = arg;
+    struct shared *shared = loop->shared;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    /* With the last one gone nobody posts any more. */
+    if (atomic_fetch_sub(&shared->loops_running, 1) == 1)
+        shared->closed(shared->closed_arg);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
+{
+    struct loop *loop = mem_zalloc(sizeof *loop);
+    int status = uv_loop_init(&loop->uv);
+    if (status) {
+        err_set(err, GW_EIO, "mqtt: event loop: %s", uv_strerror(status));
+        free(loop);
+        return NULL;
+    }
+    loop->shared = shared;
+    loop->index = index;
+    loop->read_buffer_size = READ_BUFFER_BYTES;
+    loop->read_buffer = mem_alloc(loop->read_buffer_size);
+    gw_assert(uv_async_init(&loop->uv, &loop->async, on_async) == 0);
+    uv_timer_init(&loop->uv, &loop->timer);
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_check_init(&loop->uv, &loop->check);
+    loop->mailbox = mailbox_new(&loop->async);
+    loop->filling = commit_new(loop->mailbox, shared->rawlog);
+    loop->access_generation = access_generation(shared->access);
+    return loop;
+}
+
+static int bind_and_listen(struct loop *loop, const struct addrinfo *to, int *port)
+{
+    /* libuv 1.44 has no flag for SO_REUSEPORT: make the socket, set it, bind. */
+    int fd, on = 1;
+    int status = uv_tcp_init_ex(&loop->uv, &loop->listen, (unsigned)to->ai_family);
+    gw_assert(status == 0);
+    status = uv_fileno((uv_handle_t *)&loop->listen, &fd);
+    if (status == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        status = UV_EINVAL;
+    struct sockaddr_storage address = {0};
+    memcpy(&address, to->ai_addr, to->ai_addrlen);
+    ((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)*port); /* same place in both */
+    if (status == 0)
+        status = uv_tcp_bind(&loop->listen, (struct sockaddr *)&address, 0);
+    if (status == 0)
+        status = uv_listen((uv_stream_t *)&loop->listen, BACKLOG, on_connection);
+    int size = sizeof address;
+    if (status == 0)
+        status = uv_tcp_getsockname(&loop->listen, (struct sockaddr *)&address, &size);
+    if (status == 0)
+        *port = ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return status;
+}
+
+int loop_listen(struct loop *loop, const char *address, int *port, struct err *err)
+{
+    const char *colon = strrchr(address, ':');
+    size_t size = colon ? (size_t)(colon - address) : 0;
+    bool bracketed = size >= 2 && address[0] == '[' && address[size - 1] == ']';
+    char *host = bytes_strdup(bytes_of(address + bracketed, size - 2 * bracketed));
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    int status = getaddrinfo(*host ? host : NULL, colon ? colon + 1 : NULL, &hints, &found);
+    free(host);
+    if (status)
+        return err_set(err, GW_EINVAL, "mqtt: listen on %s: %s", address, gai_strerror(status));
+    if (*port == 0)
+        *port = atoi(colon + 1);
+    status = bind_and_listen(loop, found, port);
+    freeaddrinfo(found);
+    if (status)
+        return err_set(err, GW_EIO,
+                       "mqtt: listen on %s: %s; is another program using the port? choose another "
+                       "with mqtt.listen or --listen",
+                       address, uv_strerror(status));
+    return 0;
+}
+
+int loop_start(struct loop *loop, struct err *err)
+{
+    uv_timer_start(&loop->timer, on_timer, SWEEP_MS, SWEEP_MS);
+    uv_prepare_start(&loop->prepare, on_prepare);
+    uv_check_start(&loop->check, on_check);
+    loop->now_ms = (uint32_t)uv_now(&loop->uv);
+    loop->wall_ms = clock_wall_ms();
+    int status = pthread_create(&loop->thread, NULL, run, loop);
+    if (status)
+        return err_set(err, GW_EIO, "mqtt: start a thread: %s", uv_strerror(-status));
+    loop->started = true;
+    return 0;
+}
+
+void loop_close(struct loop *loop, int64_t drain_ms)
+{
+    atomic_store(&loop->close_deadline_ms, clock_monotonic_ms() + drain_ms);
+    mailbox_post(loop->mailbox, MAIL_CLOSE, NULL);
+}
+
+static void close_any(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    if (loop->started) {
+        pthread_join(loop->thread, NULL);
+    } else {
+        mailbox_close(loop->mailbox);
+        uv_walk(&loop->uv, close_any, NULL);
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    }
+    gw_assert(uv_loop_close(&loop->uv) == 0);
+    struct commit *late = mailbox_take_commits(loop->mailbox);
+    while (late) {
+        struct commit *next = late->next_mail;
+        commit_free(late);
+        late = next;
+    }
+    commit_free(loop->filling);
+    commit_free(loop->spare);
+    mailbox_release(loop->mailbox);
+    while (loop->grants) {
+        struct grant *next = loop->grants->next;
+        free(loop->grants);
+        loop->grants = next;
+    }
+    buffer_fini(&loop->reply);
+    buffer_fini(&loop->scratch);
+    free(loop->read_buffer);
+    free(loop->conns);
+    free(loop->retries);
+    free(loop);
+}
+
+/* ---- connections and logins ---- */
+
+void loop_add_conn(struct loop *loop, struct conn *conn)
+{
+    if (loop->conn_count == loop->conn_capacity) {
+        loop->conn_capacity = loop->conn_capacity ? loop->conn_capacity * 2 : 64;
+        loop->conns = mem_realloc(loop->conns, loop->conn_capacity * sizeof *loop->conns);
+    }
+    conn->index = (uint32_t)loop->conn_count;
+    loop->conns[loop->conn_count++] = conn;
+    stat_add(&loop->stats.connections, 1);
+}
+
+void loop_remove_conn(struct loop *loop, struct conn *conn)
+{
+    struct conn *last = loop->conns[--loop->conn_count];
+    gw_assert(loop->conns[conn->index] == conn);
+    loop->conns[conn->index] = last;
+    last->index = conn->index;
+    stat_sub(&loop->stats.connections, 1);
+}
+
+struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant)
+{
+    struct grant *at = loop->grants;
+    while (at && !(strcmp(at->grant.vendor, grant->vendor) == 0 &&
+                   at->grant.generation == grant->generation &&
+                   at->grant.subscribe_accept == grant->subscribe_accept))
+        at = at->next;
+    if (at == NULL) {
+        at = mem_zalloc(sizeof *at);
+        at->grant = *grant;
+        at->next = loop->grants;
+        loop->grants = at;
+    }
+    at->uses++;
+    return at;
+}
+
+void loop_grant_release(struct loop *loop, struct grant *grant)
+{
+    if (grant == NULL || --grant->uses > 0)
+        return;
+    struct grant **link = &loop->grants;
+    while (*link != grant)
+        link = &(*link)->next;
+    *link = grant->next;
+    free(grant);
+}

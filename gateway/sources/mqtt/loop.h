@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One ingest loop: a thread, a libuv loop, a listening socket of its own on the shared port, its
+ * connections, and the commit it fills. Everything here belongs to that thread except the mailbox
+ * and the counters.
+ */
+#ifndef TIDEGATE_SOURCES_MQTT_LOOP_H
+#define TIDEGATE_SOURCES_MQTT_LOOP_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "journal/rawlog.h"
+#include "sources/access.h"
+#include "sources/mqtt/commit.h"
+#include "sources/mqtt/listener.h"
+#include "sources/mqtt/mailbox.h"
+#include "sources/mqtt/packet.h"
+#include "sources/mqtt/stats.h"
+
+struct conn;
+struct session_table;
+
+/* What the loops of one listener share. Read-only but for the atomics. */
+struct shared {
+    const struct listener_options *options;
+    struct packet_limits limits;
+    struct rawlog *rawlog;
+    struct access *access;
+    struct session_table *sessions;
+    uint64_t connections_max;
+    _Atomic uint64_t connections;
+    _Atomic uint64_t loops_running;
+    void (*closed)(void *arg); /* called by the last loop to end */
+    void *closed_arg;
+};
+
+/* A login's result, shared by the connections of one loop that have the same. */
+struct grant {
+    struct grant *next;
+    uint64_t uses;
+    struct access_grant grant;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_tcp_t listen;
+    uv_async_t async;
+    uv_timer_t timer;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    pthread_t thread;
+    struct shared *shared;
+    unsigned index;
+    struct mailbox *mailbox;
+    struct stats stats;
+
+    struct commit *filling;         /* never null while the loop runs */
+    struct commit *oldest, *newest; /* submitted, in order */
+    uint64_t in_flight;             /* of those, with the journal */
+    struct commit *spare;
+
+    struct conn **conns;
+    size_t conn_count, conn_capacity, swept;
+    struct conn **retries;
+    size_t retry_count, retry_capacity;
+    struct grant *grants;
+    uint64_t access_generation;
+
+    uint8_t *read_buffer;
+    size_t read_buffer_size;
+    bool starved;        /* the journal had no chunk at the last try */
+    struct buffer reply; /* to the connection at hand */
+    struct buffer scratch;
+    uint32_t now_ms; /* monotonic, wraps: compare by difference */
+    int64_t wall_ms;
+    uint64_t held_tail_bytes;
+
+    unsigned reads;       /* sockets read in this round */
+    unsigned busy_rounds; /* rounds on end with many */
+    int64_t polled_ns;
+    bool started, paused, closing, ended;
+    _Atomic int64_t close_deadline_ms; /* monotonic */
+};
+
+/* Main thread. `port` 0 picks one and sets it; the others are given that. */
+struct loop *loop_new(struct shared *shared, unsigned index, struct err *err);
+int loop_listen(struct loop *loop, const char *address, int *port, struct err *err);
+int loop_start(struct loop *loop, struct err *err);
+/* After its thread ended or was never started: joins, frees. Accepts null. */
+void loop_free(struct loop *loop);
+/* drain_ms: how long acknowledgements may still come. Any thread. */
+void loop_close(struct loop *loop, int64_t drain_ms);
+
+/* Loop thread. */
+
+void loop_add_conn(struct loop *loop, struct conn *conn);
+void loop_remove_conn(struct loop *loop, struct conn *conn);
+/* conn_retry when a chunk may be there again. */
+void loop_retry_later(struct loop *loop, struct conn *conn);
+/* Records can be added to loop->filling; false: not now. */
+bool loop_open_chunk(struct loop *loop);
+/* Hand over what fills, if it is time. */
+void loop_submit(struct loop *loop);
+struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant);
+void loop_grant_release(struct loop *loop, struct grant *grant); /* accepts null */
+
+/* loop_sweep.c: deadlines, sessions that end, wills that are due. */
+void loop_sweep(struct loop *loop);
+
+#endif

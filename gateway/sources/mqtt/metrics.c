@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The listener's counters, summed over its loops: for status and as Prometheus text. Labels are words
+ * of our own tables, never a name from outside. Any thread.
+ */
+#include "sources/mqtt/listener_internal.h"
+#include "sources/mqtt/session.h"
+
+/* A row of counters in struct stats: one, or as many as there are labels. */
+struct metric_row {
+    const char *name, *type, *help;
+    size_t offset;
+    const char *label;         /* null: a single counter */
+    const char *const *values; /* null entries are passed over */
+    size_t count;
+};
+
+#define AT(member) offsetof(struct stats, member)
+
+static const char *const qos_values[] = {"0", "1", "2"};
+static const char *const version_values[] = {NULL, NULL, NULL, "3.1", "3.1.1", "5.0"};
+static const char *const rejected_values[] = {
+    [REJECTED_ACL] = "acl", [REJECTED_RESERVED_TOPIC] = "reserved_topic"};
+
+static const struct metric_row metric_rows[] = {
+    {"tidegate_mqtt_connections", "gauge", "Connections open now.", AT(connections), NULL, NULL, 1},
+    {"tidegate_mqtt_held_connections", "gauge",
+     "Connections not served now because the journal or their own backlog lets nothing in.",
+     AT(held), NULL, NULL, 1},
+    {"tidegate_mqtt_accepted_total", "counter", "Connections accepted.", AT(accepted), NULL, NULL,
+     1},
+    {"tidegate_mqtt_shed_total", "counter", "Connections closed at once, at the limit.", AT(shed),
+     NULL, NULL, 1},
+    {"tidegate_mqtt_connected_total", "counter", "Successful CONNECTs.", AT(connected), "protocol",
+     version_values, array_count(version_values)},
+    {"tidegate_mqtt_received_bytes_total", "counter", "Bytes read from connections.",
+     AT(bytes_received), NULL, NULL, 1},
+    {"tidegate_mqtt_messages_total", "counter",
+     "PUBLISH packets taken over, acknowledged once durable.", AT(messages), "qos", qos_values,
+     array_count(qos_values)},
+    {"tidegate_mqtt_wills_total", "counter", "Wills published.", AT(wills), NULL, NULL, 1},
+    {"tidegate_mqtt_duplicates_total", "counter", "QoS 2 PUBLISH sent again and stored once.",
+     AT(duplicates), NULL, NULL, 1},
+    {"tidegate_mqtt_rejected_total", "counter", "PUBLISH packets refused for good.", AT(rejected),
+     "reason", rejected_values, array_count(rejected_values)},
+    {"tidegate_mqtt_acks_total", "counter", "PUBACK, PUBREC and PUBCOMP sent.", AT(acks), NULL,
+     NULL, 1},
+    {"tidegate_mqtt_over_receive_max_total", "counter",
+     "PUBLISH packets beyond the Receive Maximum that were let pass.", AT(over_receive_max), NULL,
+     NULL, 1},
+    {"tidegate_mqtt_commits_total", "counter", "Chunks handed to the journal.", AT(commits), NULL,
+     NULL, 1},
+    {"tidegate_mqtt_ticks_total", "counter", "Waits for more sockets to become ready.", AT(ticks),
+     NULL, NULL, 1},
+    {"tidegate_mqtt_sessions_dropped_total", "counter",
+     "Sessions ended early because there were too many.", AT(sessions_dropped), NULL, NULL, 1},
+};
+
+static uint64_t sum(const struct listener *listener, size_t offset)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < listener->loop_count; i++) {
+        const char *stats = (const char *)&listener->loops[i]->stats;
+        total += stat_get((const _Atomic uint64_t *)(const void *)(stats + offset));
+    }
+    return total;
+}
+
+static void head(struct buffer *out, const char *name, const char *type, const char *help)
+{
+    buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_row(const struct listener *listener, const struct metric_row *row,
+                    struct buffer *out)
+{
+    head(out, row->name, row->type, row->help);
+    for (size_t i = 0; i < row->count; i++) {
+        unsigned long long value = sum(listener, row->offset + i * sizeof(_Atomic uint64_t));
+        if (row->label == NULL)
+            buffer_printf(out, "%s %llu\n", row->name, value);
+        else if (row->values[i])
+            buffer_printf(out, "%s{%s=\"%s\"} %llu\n", row->name, row->label, row->values[i],
+                          value);
+    }
+}
+
+static void put_closed(const struct listener *listener, struct buffer *out)
+{
+    const char *name = "tidegate_mqtt_closed_total";
+    head(out, name, "counter", "Connections ended.");
+    for (int i = 0; i < CLOSE_REASONS; i++)
+        buffer_printf(
+            out, "%s{reason=\"%s\"} %llu\n", name, close_rows[i].word,
+            (unsigned long long)sum(listener, AT(closed) + (size_t)i * sizeof(_Atomic uint64_t)));
+}
+
+void listener_metrics(struct source *source, struct buffer *out)
+{
+    const struct listener *listener = (const struct listener *)source;
+    for (size_t i = 0; i < array_count(metric_rows); i++)
+        put_row(listener, &metric_rows[i], out);
+    put_closed(listener, out);
+    head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
+    buffer_printf(out, "tidegate_mqtt_sessions %llu\n",
+                  (unsigned long long)session_table_count(listener->shared.sessions));
+}
+
+static uint64_t sum_refused(const struct listener *listener)
+{
+    static const enum close_reason refused[] = {CLOSE_VERSION,         CLOSE_CLIENT_ID,
+                                                CLOSE_BAD_CREDENTIALS, CLOSE_NOT_AUTHORISED,
+                                                CLOSE_AUTH_METHOD,     CLOSE_NOT_MQTT};
+    uint64_t total = 0;
+    for (size_t i = 0; i < array_count(refused); i++)
+        total += sum(listener, AT(closed) + refused[i] * sizeof(_Atomic uint64_t));
+    return total;
+}
+
+void listener_stats(const struct source *source, struct listener_stats *out)
+{
+    const struct listener *listener = (const struct listener *)source;
+    size_t width = sizeof(_Atomic uint64_t);
+    *out = (struct listener_stats){
+        .connections = sum(listener, AT(connections)),
+        .accepted = sum(listener, AT(accepted)),
+        .refused = sum_refused(listener),
+        .shed = sum(listener, AT(shed)),
+        .messages_received = sum(listener, AT(wills)),
+        .bytes_received = sum(listener, AT(bytes_received)),
+        .acks_sent = sum(listener, AT(acks)),
+        .held_connections = sum(listener, AT(held)),
+        .sessions = session_table_count(listener->shared.sessions),
+    };
+    for (size_t qos = 0; qos < 3; qos++)
+        out->messages_received += sum(listener, AT(messages) + qos * width);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Why a connection ended: one row each gives the word of logs and metrics and the code on the wire.
+ */
+#ifndef TIDEGATE_SOURCES_MQTT_REASON_H
+#define TIDEGATE_SOURCES_MQTT_REASON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum close_reason {
+    CLOSE_DISCONNECT, /* the client said goodbye */
+    CLOSE_DISCONNECT_WITH_WILL,
+    CLOSE_PEER_CLOSED,
+    CLOSE_PEER_RESET,
+    CLOSE_NOT_MQTT,
+    CLOSE_MALFORMED,
+    CLOSE_PROTOCOL_ERROR,
+    CLOSE_VERSION,
+    CLOSE_CLIENT_ID,
+    CLOSE_BAD_CREDENTIALS,
+    CLOSE_NOT_AUTHORISED,
+    CLOSE_AUTH_METHOD,
+    CLOSE_TOPIC_INVALID,
+    CLOSE_TOPIC_ALIAS,
+    CLOSE_RECEIVE_MAX,
+    CLOSE_TOO_LARGE,
+    CLOSE_QUOTA,
+    CLOSE_RATE,
+    CLOSE_CLIENT_PACKET_MAX, /* it does not take what we must say */
+    CLOSE_CONNECT_TIMEOUT,
+    CLOSE_PACKET_TIMEOUT,
+    CLOSE_KEEP_ALIVE,
+    CLOSE_TAKEN_OVER,
+    CLOSE_HELD,        /* could not be made durable within hold_max */
+    CLOSE_WRITE_QUEUE, /* the peer does not read what we answer */
+    CLOSE_WITHDRAWN,   /* its credentials went with a reload */
+    CLOSE_SHUTDOWN,
+    CLOSE_REASONS,
+};
+
+struct close_row {
+    const char *word;
+    uint8_t code; /* DISCONNECT or CONNACK of MQTT 5.0; 0: nothing is said */
+    bool connack; /* said before CONNACK, to every version that has a code for it */
+    bool linger;  /* let the peer read what we said before its unread bytes reset it */
+    bool log;     /* worth a line */
+};
+extern const struct close_row close_rows[CLOSE_REASONS];
+
+/* From a reason code of packet.h. */
+enum close_reason close_reason_of(int reason);
+
+#endif

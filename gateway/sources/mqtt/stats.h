@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters of one loop. Its thread alone writes them, any thread reads: plain loads and stores that
+ * are atomic, no locked instruction for each message.
+ */
+#ifndef TIDEGATE_SOURCES_MQTT_STATS_H
+#define TIDEGATE_SOURCES_MQTT_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "sources/mqtt/reason.h"
+
+enum publish_rejected { REJECTED_ACL, REJECTED_RESERVED_TOPIC, REJECTED_KINDS };
+
+struct stats {
+    _Atomic uint64_t connections, held; /* now */
+    _Atomic uint64_t accepted, shed;
+    _Atomic uint64_t connected[6]; /* CONNACK with success, by protocol level */
+    _Atomic uint64_t closed[CLOSE_REASONS];
+    _Atomic uint64_t bytes_received;
+    _Atomic uint64_t messages[3]; /* by QoS, taken over into chunks */
+    _Atomic uint64_t wills;
+    _Atomic uint64_t duplicates; /* QoS 2, not stored a second time */
+    _Atomic uint64_t rejected[REJECTED_KINDS];
+    _Atomic uint64_t acks;             /* PUBACK, PUBREC, PUBCOMP sent */
+    _Atomic uint64_t over_receive_max; /* PUBLISH beyond it, let pass */
+    _Atomic uint64_t commits;
+    _Atomic uint64_t ticks; /* waits for more sockets to get ready */
+    _Atomic uint64_t sessions_dropped;
+};
+
+static inline void stat_add(_Atomic uint64_t *stat, uint64_t count)
+{
+    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) + count,
+                          memory_order_relaxed);
+}
+
+static inline void stat_sub(_Atomic uint64_t *stat, uint64_t count)
+{
+    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) - count,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t stat_get(const _Atomic uint64_t *stat)
+{
+    return atomic_load_explicit(stat, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The strings of MQTT. Most topics and ids are plain ASCII, so both scanners take eight bytes at a
+ * time while nothing else is in sight and fall back to one character at a time. Pure, any thread.
+ */
+#include "sources/mqtt/utf8.h"
+
+#define EACH(byte) (0x0101010101010101ull * (byte))
+
+/* 0x80 in each byte of `word` that is zero, exactly. */
+static uint64_t zero_bytes(uint64_t word)
+{
+    return ~(((word & EACH(0x7f)) + EACH(0x7f)) | word | EACH(0x7f));
+}
+
+/* True when all eight bytes are in 0x20..0x7e. */
+static bool plain(uint64_t word)
+{
+    uint64_t high = word & EACH(0x80);
+    uint64_t below_space = (word - EACH(0x20)) & ~word & EACH(0x80);
+    return !(high | below_space | zero_bytes(word ^ EACH(0x7f)));
+}
+
+static uint64_t load(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* U+FDD0-FDEF and the last two of each plane [Unicode 23.7]. */
+static bool refused(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7f && point <= 0x9f) ||
+           (point >= 0xfdd0 && point <= 0xfdef) || (point & 0xfffe) == 0xfffe;
+}
+
+/* Bytes of the character at `at`, or 0 when it is ill-formed or refused. */
+static size_t character(const uint8_t *at, size_t left)
+{
+    uint8_t lead = at[0];
+    if (lead < 0x80)
+        return refused(lead) ? 0 : 1;
+    size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    if (lead < 0xc2 || lead > 0xf4 || size > left)
+        return 0;
+    uint32_t point = lead & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (at[i] & 0x3f);
+    }
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    bool surrogate = point >= 0xd800 && point <= 0xdfff;
+    return point < least[size] || point > 0x10ffff || surrogate || refused(point) ? 0 : size;
+}
+
+bool utf8_valid(struct bytes in)
+{
+    size_t i = 0;
+    while (i < in.size) {
+        if (in.size - i >= 8 && plain(load(in.data + i))) {
+            i += 8;
+            continue;
+        }
+        size_t size = character(in.data + i, in.size - i);
+        if (size == 0)
+            return false;
+        i += size;
+    }
+    return true;
+}
+
+struct topic_shape topic_shape(struct bytes topic)
+{
+    struct topic_shape shape = {.levels = 1};
+    size_t i = 0;
+    while (i < topic.size) {
+        uint64_t word = topic.size - i >= 8 ? load(topic.data + i) : 0;
+        if (plain(word)) {
+            shape.levels += (uint32_t)__builtin_popcountll(zero_bytes(word ^ EACH('/')));
+            shape.wildcard |= (zero_bytes(word ^ EACH('+')) | zero_bytes(word ^ EACH('#'))) != 0;
+            i += 8;
+            continue;
+        }
+        size_t size = character(topic.data + i, topic.size - i);
+        if (size == 0)
+            return shape;
+        shape.levels += topic.data[i] == '/';
+        shape.wildcard |= topic.data[i] == '+' || topic.data[i] == '#';
+        i += size;
+    }
+    shape.valid = true;
+    return shape;
+}
+
+/* [MQTT-4.7.1-1]: '#' is the last character and alone in its level; [MQTT-4.7.1-2]: '+' is alone. */
+static bool wildcards_stand_alone(struct bytes filter)
+{
+    for (size_t i = 0; i < filter.size; i++) {
+        uint8_t byte = filter.data[i];
+        if (byte != '+' && byte != '#')
+            continue;
+        if (i > 0 && filter.data[i - 1] != '/')
+            return false;
+        bool last = i + 1 == filter.size;
+        if (!last && (byte == '#' || filter.data[i + 1] != '/'))
+            return false;
+    }
+    return filter.size > 0;
+}
+
+bool filter_valid(struct bytes filter, bool *shared)
+{
+    static const char prefix[] = "$share/";
+    size_t size = sizeof prefix - 1;
+    *shared = filter.size >= size && memcmp(filter.data, prefix, size) == 0;
+    if (!*shared)
+        return wildcards_stand_alone(filter);
+    /* [MQTT-4.8.2-1]: the name has a character; [MQTT-4.8.2-2]: and no '/', '+', '#'. */
+    size_t i = size;
+    while (i < filter.size && filter.data[i] != '/') {
+        if (filter.data[i] == '+' || filter.data[i] == '#')
+            return false;
+        i++;
+    }
+    if (i == size || i == filter.size)
+        return false;
+    return wildcards_stand_alone(bytes_of(filter.data + i + 1, filter.size - i - 1));
+}
