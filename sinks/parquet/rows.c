@@ -10,11 +10,13 @@
 #include "model/utf8.h"
 
 enum { ROWS_FIRST = 256, DIGIT_BITS = 16 };
-enum { MS_PER_DAY = 86400000 };
+/* Years 1 to 9999: what the name of a folder can say. */
+enum { MS_PER_DAY = 86400000, DAY_MIN = -719162, DAY_MAX = 2932896 };
 
 int64_t day_of_ms(int64_t ms)
 {
-    return ms / MS_PER_DAY - (ms % MS_PER_DAY < 0);
+    int64_t day = ms / MS_PER_DAY - (ms % MS_PER_DAY < 0);
+    return day < DAY_MIN ? DAY_MIN : day > DAY_MAX ? DAY_MAX : day;
 }
 
 /* ---- columns ---- */
@@ -164,12 +166,21 @@ static void add_batch_row(struct mapping *mapping, uint32_t row, struct bytes ga
     rows->has_value[at] = batch->has_value[row];
 }
 
-void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, struct bytes gateway)
+static bool texts_fit(const struct batch *batch, uint32_t row, size_t text_max)
+{
+    return batch->strings[batch->device[row]].size <= text_max &&
+           batch->strings[batch->metric[row]].size <= text_max &&
+           batch->strings[batch->unit[row]].size <= text_max &&
+           batch->strings[batch->vendor[row]].size <= text_max;
+}
+
+void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, size_t text_max,
+                    struct bytes gateway)
 {
     struct mapping mapping = {rows, batch, mem_alloc(batch->string_count * sizeof(uint32_t))};
     memset(mapping.number, 0xff, batch->string_count * sizeof(uint32_t));
     for (uint32_t row = 0; row < batch->count; row++)
-        if (day_of_ms(batch->ts_ms[row]) == day)
+        if (day_of_ms(batch->ts_ms[row]) == day && texts_fit(batch, row, text_max))
             add_batch_row(&mapping, row, gateway);
     free(mapping.number);
 }

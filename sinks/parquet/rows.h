@@ -51,8 +51,8 @@ uint32_t rows_add(struct rows *rows);
 uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess);
 /* Row `row` of `from`. Both are scaled or neither is. */
 void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row);
-/* The rows of a batch whose ts lies in the UTC day. */
-void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day,
+/* The rows of a batch whose ts lies in the UTC day, but for those with a string above text_max. */
+void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, size_t text_max,
                     struct bytes gateway);
 
 /* Number all strings by their order. */
@@ -63,7 +63,7 @@ void rows_sort(const struct rows *rows, uint32_t *order);
 /* The same order between rows of different objects. */
 int rows_compare(const struct rows *a, uint32_t x, const struct rows *b, uint32_t y);
 
-/* UTC day of a time: floor(ms / 86,400,000). */
+/* UTC day of a time: floor(ms / 86,400,000), kept within the years 1 to 9999. */
 int64_t day_of_ms(int64_t ms);
 
 #endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The folder of files. A file appears by rename, after its sync and before its folder's, so that a
+ * reader finds it complete or not at all, whatever happens. Separate from the sink, which knows
+ * lanes and threads. One thread at a time.
+ */
+#include "sinks/parquet/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+int store_error(struct err *err, int negative_errno, const char *what, const char *path)
+{
+    bool full = negative_errno == -ENOSPC || negative_errno == -EDQUOT;
+    return err_set(err, full ? GW_EFULL : GW_EIO, "%s %s: %s", what, path,
+                   strerror(-negative_errno));
+}
+
+/* ---- names ---- */
+
+char *store_day_path(const struct store *store, int64_t day)
+{
+    char name[DAY_NAME_SIZE];
+    return mem_printf("%s/%s", store->path, day_name_format(day, name));
+}
+
+char *store_file_path(const struct store *store, int64_t day, const struct file_range *range)
+{
+    char day_name[DAY_NAME_SIZE], name[FILE_NAME_SIZE];
+    return mem_printf("%s/%s/%s", store->path, day_name_format(day, day_name),
+                      file_name_format(range, name));
+}
+
+/* ---- what is there ---- */
+
+struct store_day *store_find_day(const struct store *store, int64_t day)
+{
+    for (size_t i = 0; i < store->day_count; i++)
+        if (store->days[i].day == day)
+            return &store->days[i];
+    return NULL;
+}
+
+static struct store_day *add_day(struct store *store, int64_t day)
+{
+    struct store_day *found = store_find_day(store, day);
+    if (found)
+        return found;
+    store->days = mem_realloc(store->days, (store->day_count + 1) * sizeof *store->days);
+    size_t at = store->day_count++;
+    for (; at > 0 && store->days[at - 1].day > day; at--)
+        store->days[at] = store->days[at - 1];
+    store->days[at] = (struct store_day){.day = day};
+    return &store->days[at];
+}
+
+static void forget_files(struct store *store, struct store_day *day)
+{
+    store->bytes -= day->bytes;
+    store->file_count -= day->file_count;
+    free(day->files);
+    *day = (struct store_day){.day = day->day};
+}
+
+static void add_file(struct store *store, struct store_day *day, const struct store_file *file)
+{
+    day->files = mem_realloc(day->files, (day->file_count + 1) * sizeof *day->files);
+    size_t at = day->file_count++;
+    for (; at > 0 && day->files[at - 1].range.gateway == file->range.gateway &&
+           day->files[at - 1].range.first_seq > file->range.first_seq;
+         at--)
+        day->files[at] = day->files[at - 1];
+    day->files[at] = *file;
+    day->bytes += file->bytes;
+    store->bytes += file->bytes;
+    store->file_count++;
+}
+
+/* One name of a day's folder. */
+static int take_name(struct store *store, struct store_day *day, const char *folder,
+                     const char *name, struct err *err)
+{
+    struct store_file file = {0};
+    char *path = mem_printf("%s/%s", folder, name);
+    int result = 0;
+    if (file_name_is_temporary(name)) {
+        result = store->disk->unlink(store->disk, path);
+        log_event(LOG_INFO, "parquet_temporary_removed", "path=%s", path);
+    } else if (file_name_parse(name, &file.range)) {
+        struct disk_stat stat = {0};
+        result = store->disk->stat(store->disk, path, &stat);
+        file.bytes = stat.size;
+        if (result == 0)
+            add_file(store, day, &file);
+    } else {
+        day->foreign = true;
+    }
+    if (result < 0)
+        store_error(err, result, "look at", path);
+    free(path);
+    return result < 0 ? GW_EIO : 0;
+}
+
+int store_read_day(struct store *store, int64_t number, struct err *err)
+{
+    struct store_day *day = add_day(store, number);
+    forget_files(store, day);
+    char *folder = store_day_path(store, number);
+    struct disk_names names = {0};
+    int result = store->disk->list(store->disk, folder, &names);
+    if (result < 0)
+        result = store_error(err, result, "list", folder);
+    for (size_t i = 0; i < names.count && result == 0; i++)
+        result = take_name(store, day, folder, names.names[i], err);
+    disk_names_fini(&names);
+    free(folder);
+    return result;
+}
+
+static int read_days(struct store *store, struct err *err)
+{
+    struct disk_names names = {0};
+    int result = store->disk->list(store->disk, store->path, &names);
+    if (result < 0)
+        result = store_error(err, result, "list", store->path);
+    for (size_t i = 0; i < names.count && result == 0; i++) {
+        int64_t day;
+        if (day_name_parse(names.names[i], &day))
+            result = store_read_day(store, day, err);
+    }
+    disk_names_fini(&names);
+    return result;
+}
+
+/* ---- opening ---- */
+
+int store_remove_dir(const struct store *store, const char *path)
+{
+    struct disk_names names = {0};
+    int result = store->disk->list(store->disk, path, &names);
+    for (size_t i = 0; i < names.count && result == 0; i++) {
+        char *file = mem_printf("%s/%s", path, names.names[i]);
+        result = store->disk->unlink(store->disk, file);
+        free(file);
+    }
+    disk_names_fini(&names);
+    return result < 0 ? result : store->disk->rmdir(store->disk, path);
+}
+
+static const char lock_name[] = "lock";
+
+/* Whatever lies in the work folder is an unfinished day that nobody has seen, or an old one that was
+ * exchanged for a new one: the tree is whole without it. */
+static int clear_work(struct store *store, struct err *err)
+{
+    struct disk_names names = {0};
+    int result = store->disk->list(store->disk, store->work, &names);
+    for (size_t i = 0; i < names.count && result == 0; i++) {
+        if (strcmp(names.names[i], lock_name) == 0)
+            continue;
+        char *path = mem_printf("%s/%s", store->work, names.names[i]);
+        struct disk_stat stat = {0};
+        result = store->disk->stat(store->disk, path, &stat);
+        if (result == 0)
+            result = stat.directory ? store_remove_dir(store, path)
+                                    : store->disk->unlink(store->disk, path);
+        free(path);
+    }
+    disk_names_fini(&names);
+    return result < 0 ? store_error(err, result, "clear", store->work) : 0;
+}
+
+static int take_lock(struct store *store, struct err *err)
+{
+    char *path = mem_printf("%s/%s", store->work, lock_name);
+    int fd = store->disk->open(store->disk, path, O_RDWR | O_CREAT);
+    int result = fd < 0 ? store_error(err, fd, "open", path) : 0;
+    if (fd >= 0) {
+        store->lock_fd = fd;
+        int locked = store->disk->lock(store->disk, fd);
+        if (locked == -EWOULDBLOCK)
+            result = err_set(err, GW_ELOCKED,
+                             "%s is in use by another sink or gateway: give each "
+                             "a path of its own",
+                             store->path);
+        else if (locked < 0)
+            result = store_error(err, locked, "lock", path);
+    }
+    free(path);
+    return result;
+}
+
+static int make_folders(struct store *store, struct err *err)
+{
+    const char *const paths[] = {store->path, store->work};
+    for (size_t i = 0; i < array_count(paths); i++) {
+        int result = disk_make_dirs(store->disk, paths[i]);
+        if (result == -EACCES || result == -ENOTDIR || result == -EPERM)
+            return err_set(err, GW_EINVAL,
+                           "make folder %s: %s; give the sink a `path` that it may "
+                           "write to",
+                           paths[i], strerror(-result));
+        if (result < 0)
+            return store_error(err, result, "make folder", paths[i]);
+    }
+    return 0;
+}
+
+/* A crash between the rename of a file and the confirmation leaves files of one unit, the first one
+ * from the cursor on. Anything else beyond the cursor was written by a journal that knew more than
+ * ours does (invariant 5). */
+static int check_ahead(const struct store *store, uint64_t cursor, struct err *err)
+{
+    const struct file_range *begun = NULL;
+    for (size_t d = 0; d < store->day_count; d++) {
+        for (size_t f = 0; f < store->days[d].file_count; f++) {
+            const struct file_range *range = &store->days[d].files[f].range;
+            if (range->gateway != store->identity.bits || range->last_seq < cursor)
+                continue;
+            if (begun == NULL)
+                begun = range;
+            if (range->first_seq >= cursor && range->first_seq == begun->first_seq &&
+                range->last_seq == begun->last_seq && range->generation == begun->generation)
+                continue;
+            char name[FILE_NAME_SIZE];
+            return err_set(
+                err, GW_EINVAL,
+                "%s holds %s, which is ahead of this journal (its next number is %" PRIu64
+                "): the journal's volume was restored or wiped. To go on without "
+                "overwriting, give the journal a new identity: tidegate journal "
+                "new-identity",
+                store->path, file_name_format(range, name), cursor);
+        }
+    }
+    return 0;
+}
+
+/* The crash may have come between the rename and the sync of the folder; the unit will be found stored
+ * when it comes again, so what it relies on is synced now. */
+static int settle_begun(const struct store *store, uint64_t cursor, struct err *err)
+{
+    int result = 0;
+    for (size_t d = 0; d < store->day_count && result == 0; d++) {
+        bool begun = false;
+        for (size_t f = 0; f < store->days[d].file_count; f++)
+            begun |= store->days[d].files[f].range.last_seq >= cursor;
+        if (!begun)
+            continue;
+        char *folder = store_day_path(store, store->days[d].day);
+        result = store->disk->sync_dir(store->disk, folder);
+        if (result == 0)
+            result = store->disk->sync_dir(store->disk, store->path);
+        if (result < 0)
+            result = store_error(err, result, "sync", folder);
+        free(folder);
+    }
+    return result;
+}
+
+int store_open(struct store *store, const struct disk *disk, const char *path,
+               struct identity identity, uint64_t cursor, struct err *err)
+{
+    *store = (struct store){.disk = disk, .identity = identity, .lock_fd = -1};
+    store->path = mem_strdup(path);
+    store->work = mem_printf("%s.work", path);
+    int result = make_folders(store, err);
+    if (result == 0)
+        result = take_lock(store, err);
+    if (result == 0)
+        result = clear_work(store, err);
+    if (result == 0)
+        result = read_days(store, err);
+    if (result == 0)
+        result = check_ahead(store, cursor, err);
+    if (result == 0)
+        result = settle_begun(store, cursor, err);
+    if (result < 0)
+        store_close(store);
+    return result;
+}
+
+void store_close(struct store *store)
+{
+    if (store->disk && store->lock_fd >= 0)
+        store->disk->close(store->disk, store->lock_fd);
+    for (size_t i = 0; i < store->day_count; i++)
+        free(store->days[i].files);
+    free(store->days);
+    free(store->path);
+    free(store->work);
+    *store = (struct store){.lock_fd = -1};
+}
+
+/* ---- putting a file there ---- */
+
+int store_has(const struct store *store, int64_t day, const struct file_range *range,
+              struct err *err)
+{
+    const struct store_day *found = store_find_day(store, day);
+    for (size_t i = 0; found && i < found->file_count; i++) {
+        const struct file_range *other = &found->files[i].range;
+        if (other->gateway != range->gateway || other->generation != range->generation ||
+            other->last_seq < range->first_seq || other->first_seq > range->last_seq)
+            continue;
+        /* A merged file contains the ranges of what it was made of. */
+        if (other->first_seq <= range->first_seq && other->last_seq >= range->last_seq)
+            return 1;
+        char name[FILE_NAME_SIZE];
+        return err_set(err, GW_EINVAL,
+                       "%s holds %s, which is not a part of this journal from %" PRIu64
+                       " on: the journal's volume was restored or wiped. To go on, stop, and give "
+                       "the journal a new identity: tidegate journal new-identity",
+                       store->path, file_name_format(other, name), range->first_seq);
+    }
+    return 0;
+}
+
+static int write_rows(struct parquet_file *file, const struct parquet_options *options,
+                      const struct rows *rows, const uint32_t *order, struct err *err)
+{
+    int result = 0;
+    for (uint32_t at = 0; at < rows->count && result == 0; at += options->row_group_rows) {
+        uint32_t left = rows->count - at;
+        result =
+            parquet_file_add(file, rows, order + at,
+                             left < options->row_group_rows ? left : options->row_group_rows, err);
+    }
+    return result < 0 ? result : parquet_file_finish(file, err);
+}
+
+/* A folder that was not there when we looked last must itself survive; that it exists by now does
+ * not tell that its parent was synced. */
+static int make_day(struct store *store, int64_t day, const char *folder, struct err *err)
+{
+    if (store_find_day(store, day))
+        return 0;
+    int result = store->disk->mkdir(store->disk, folder);
+    if (result == 0 || result == -EEXIST)
+        result = store->disk->sync_dir(store->disk, store->path);
+    return result < 0 ? store_error(err, result, "make folder", folder) : 0;
+}
+
+/* Sync before rename: after a crash the final name must never show a file that is not whole. */
+static int publish(struct store *store, const char *temporary, const char *path, const char *folder,
+                   struct err *err)
+{
+    int result = store->disk->rename(store->disk, temporary, path);
+    if (result < 0)
+        return store_error(err, result, "rename to", path);
+    result = store->disk->sync_dir(store->disk, folder);
+    return result < 0 ? store_error(err, result, "sync", folder) : 0;
+}
+
+int store_put(struct store *store, int64_t day, const struct file_range *range,
+              const struct parquet_options *options, const struct rows *rows, const uint32_t *order,
+              struct err *err)
+{
+    char *folder = store_day_path(store, day);
+    char *path = store_file_path(store, day, range);
+    char *temporary = mem_printf("%s.tmp", path);
+    struct parquet_file *file = NULL;
+    int result = make_day(store, day, folder, err);
+    if (result == 0) {
+        store->disk->unlink(store->disk, temporary); /* of an attempt that failed */
+        result = parquet_file_new(&file, store->disk, temporary, options, range, err);
+    }
+    if (result == 0)
+        result = write_rows(file, options, rows, order, err);
+    if (result == 0)
+        result = publish(store, temporary, path, folder, err);
+    if (result == 0)
+        add_file(store, add_day(store, day),
+                 &(struct store_file){*range, parquet_file_bytes(file)});
+    else
+        store->disk->unlink(store->disk, temporary);
+    parquet_file_free(file);
+    free(temporary);
+    free(path);
+    free(folder);
+    return result;
+}
