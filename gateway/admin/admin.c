@@ -176,7 +176,7 @@ static int socket_open(const char *text, struct err *err)
     const char *colon = strrchr(text, ':');
     size_t size = colon ? (size_t)(colon - text) : 0;
     bool brackets = size >= 2 && text[0] == '[' && colon[-1] == ']';
-    if (colon == NULL || size >= sizeof host)
+    if (colon == NULL || colon[1] == '\0' || size >= sizeof host)
         return err_set(err, GW_EINVAL, "admin: `%s` is not HOST:PORT", text);
     memcpy(host, text + brackets, size - 2 * (size_t)brackets);
     int rc = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &list);
