@@ -8,7 +8,7 @@
 struct temp_dir {
     char path[256];
 };
-/* In TMPDIR or /tmp. Aborts when it cannot be made. */
+/* In TMPDIR, /dev/shm or /tmp. Aborts when it cannot be made. */
 void temp_dir_make(struct temp_dir *dir);
 /* With all that is in it, folders too. */
 void temp_dir_remove(struct temp_dir *dir);
