@@ -371,10 +371,15 @@ static bool refuse_payload(struct decoding *decoding, enum codec_result result, 
 }
 
 /* The readings from `first` on came from the inner codec: what it did not know, the envelope does. */
-static void adopt(struct decoding *decoding, size_t first)
+static bool adopt(struct decoding *decoding, size_t first)
 {
     for (size_t i = first; i < decoding->out->count; i++) {
         struct reading *reading = &decoding->out->items[i];
+        if (reading->device.size == 0)
+            reading->device = decoding->device;
+        if (reading->device.size == 0)
+            return refuse_payload(decoding, CODEC_MALFORMED, "no_device",
+                                  "neither the bytes nor the envelope name a device");
         if (reading->time == READING_TIME_NONE && decoding->stamp.time != READING_TIME_NONE) {
             reading->time = decoding->stamp.time;
             reading->ts_ms = decoding->stamp.ms;
@@ -382,6 +387,7 @@ static void adopt(struct decoding *decoding, size_t first)
         }
         worsen(reading, decoding->quality);
     }
+    return true;
 }
 
 static bool read_payload(struct decoding *decoding, const struct json_payload *payload,
@@ -400,7 +406,7 @@ static bool read_payload(struct decoding *decoding, const struct json_payload *p
         return refuse(decoding,
                       codec_refuse(decoding->why, CODEC_MALFORMED, "bad_payload",
                                    "payload: wrong encoding at character %zu", offset + 1));
-    inner.device = decoding->device;
+    inner.device = payload->prefer_envelope ? decoding->device : (struct bytes){0};
     enum codec_result result =
         payload->codec->decode(payload->config, NULL, &inner, decoding->out, decoding->why);
     if (result != CODEC_OK) {
@@ -408,8 +414,7 @@ static bool read_payload(struct decoding *decoding, const struct json_payload *p
         memcpy(detail, decoding->why->detail, sizeof detail);
         return refuse_payload(decoding, result, decoding->why->reason, detail);
     }
-    adopt(decoding, first);
-    return true;
+    return adopt(decoding, first);
 }
 
 /* ---- points ---- */

@@ -165,8 +165,7 @@ static void read_zone(struct scope *scope, const struct yaml_node *node, struct 
     if (yaml_is_null(node) || !yaml_expect(&scope->yaml, node, YAML_SCALAR, "zone"))
         return;
     if (zone_new(node->text, out, &err))
-        yaml_error(&scope->yaml, node, "%s: use a name such as Asia/Shanghai, UTC or +08:00",
-                   err.text);
+        yaml_error(&scope->yaml, node, "%s", err.text);
 }
 
 static void read_time(struct scope *scope, const struct yaml_node *node, struct json_time_rule *out)
@@ -399,7 +398,45 @@ static void read_pairs(struct scope *scope, const struct yaml_node *node)
 
 /* ---- payload, ignore ---- */
 
-static void read_codec(struct scope *scope, const struct yaml_node *node, struct json_payload *out)
+/* The options as a text of their own, in double quotes: {"a": "b"} is YAML too. */
+static void write_options(const struct yaml_node *options, struct buffer *out)
+{
+    YAML_EACH(option, options)
+    {
+        const struct bytes parts[2] = {node_text(option->key), node_text(option)};
+        for (int i = 0; i < 2; i++) {
+            buffer_u8(out, '"');
+            for (size_t at = 0; at < parts[i].size; at++) {
+                if (strchr("\"\\", parts[i].data[at]))
+                    buffer_u8(out, '\\');
+                buffer_u8(out, parts[i].data[at]);
+            }
+            buffer_add_text(out, i == 0 ? "\": " : "\"\n");
+        }
+    }
+}
+
+static void configure_codec(struct scope *scope, const struct codec *codec,
+                            const struct yaml_node *node, const struct yaml_node *options,
+                            struct json_payload *out)
+{
+    struct buffer text = {0}, errors = {0};
+    if (!yaml_is_null(options) && yaml_expect(&scope->yaml, options, YAML_MAPPING, "options"))
+        write_options(options, &text);
+    if (codec->configure == NULL ||
+        codec->configure(buffer_bytes(&text), "options", &out->config, &errors) == 0) {
+        out->codec = codec;
+    } else {
+        const uint8_t *end = errors.size ? memchr(errors.data, '\n', errors.size) : NULL;
+        yaml_error(&scope->yaml, options ? options : node, "%s: %.*s", codec->name,
+                   end ? (int)(end - errors.data) : 0, (const char *)errors.data);
+    }
+    buffer_fini(&text);
+    buffer_fini(&errors);
+}
+
+static void read_codec(struct scope *scope, const struct yaml_node *node,
+                       const struct yaml_node *options, struct json_payload *out)
 {
     const char *names[64] = {NULL};
     size_t count = 0;
@@ -423,17 +460,14 @@ static void read_codec(struct scope *scope, const struct yaml_node *node, struct
                    nearest ? "\"?" : "");
         return;
     }
-    struct buffer errors = {0};
-    if (codec->configure && codec->configure(bytes_of("", 0), codec->name, &out->config, &errors))
-        yaml_error(&scope->yaml, node, "codec: %s cannot be used without options", codec->name);
-    else
-        out->codec = codec;
-    buffer_fini(&errors);
+    configure_codec(scope, codec, node, options, out);
 }
 
 static void read_payload(struct scope *scope, const struct yaml_node *node)
 {
-    static const char *const keys[] = {"path", "encoding", "codec", "required", NULL};
+    static const char *const keys[] = {"path",   "encoding", "codec", "options",
+                                       "prefer", "required", NULL};
+    static const char *const preferences[] = {"payload", "envelope", NULL};
     static const char *const encodings[] = {"base64", "hex", "text", NULL};
     struct json_payload *payload = &scope->mapping->payload;
     if (yaml_is_null(node) || !yaml_expect(&scope->yaml, node, YAML_MAPPING, "payload"))
@@ -455,7 +489,11 @@ static void read_payload(struct scope *scope, const struct yaml_node *node)
     if (choice >= 0)
         payload->encoding = (enum json_transfer)choice;
     if (yaml_expect(&scope->yaml, codec, YAML_SCALAR, "codec"))
-        read_codec(scope, codec, payload);
+        read_codec(scope, codec, yaml_find(node, "options"), payload);
+    const struct yaml_node *prefer = yaml_find(node, "prefer");
+    if (!yaml_is_null(prefer))
+        payload->prefer_envelope =
+            read_choice(scope, prefer, preferences, "payload or envelope") == 1;
 }
 
 static void read_condition(struct scope *scope, const struct yaml_node *node,

@@ -80,6 +80,7 @@ struct json_payload {
     const struct codec *codec; /* null: none */
     void *config;              /* owned */
     bool required;
+    bool prefer_envelope; /* its device stands above the one that the bytes name */
 };
 
 struct json_condition {

@@ -47,10 +47,24 @@ static enum json_stamp_kind unit_of(struct decimal value)
                                                               : JSON_STAMP_EPOCH_NS;
 }
 
+/* Nanoseconds have 19 digits, one more than a decimal takes; the last are cut. */
+static bool read_number(struct bytes text, struct decimal *out)
+{
+    size_t digits = 0;
+    while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9')
+        digits++;
+    if (digits < text.size || digits <= 18 || digits > 24)
+        return json_number_read(text, out) == JSON_NUMBER_OK;
+    if (!decimal_parse(bytes_of(text.data, 18), out))
+        return false;
+    out->exponent = (int8_t)(out->exponent + (int)(digits - 18));
+    return true;
+}
+
 static bool read_epoch(enum json_stamp_kind kind, struct bytes text, struct json_stamp *out)
 {
     struct decimal value;
-    if (json_number_read(text, &value) != JSON_NUMBER_OK)
+    if (!read_number(text, &value))
         return false;
     if (kind == JSON_STAMP_AUTO)
         kind = unit_of(value);
