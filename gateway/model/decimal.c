@@ -10,6 +10,7 @@
  */
 #include "model/decimal.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,7 +252,9 @@ bool decimal_from_float(float value, struct decimal *out)
     if (!isfinite(value))
         return false;
     char text[40];
-    for (int precision = 5; precision <= 8; precision++) {
+    /* Six digits are always told apart, but for the smallest floats, which have fewer. */
+    int least = fabsf(value) < FLT_MIN ? 0 : 5;
+    for (int precision = least; precision <= 8; precision++) {
         snprintf(text, sizeof text, "%.*e", precision, (double)value);
         if (precision == 8 || strtof(text, NULL) == value)
             break;
