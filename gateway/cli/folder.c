@@ -21,7 +21,12 @@ int folder_open(const char *data, const struct folder_log *log, struct journal *
     struct journal_recovery recovery;
     char *dir = mem_printf("%s/journal/%s", data, log->name);
     struct journal_options options = {
-        .disk = &disk_real, .dir = dir, .kind = log->kind, .read_only = true};
+        .disk = &disk_real,
+        .dir = dir,
+        .kind = log->kind,
+        .segment_bytes = 64 << 20, /* of new segments: there will be none */
+        .read_only = true,
+    };
     int rc = disk_real.stat(&disk_real, dir, &stat);
     if (rc < 0 || !stat.directory)
         rc = err_set(err, GW_ENOENT,

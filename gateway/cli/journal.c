@@ -177,12 +177,11 @@ static bool shown_one(struct show *show, struct bytes text)
 static void message_line(const struct message *message, struct buffer *out)
 {
     char text[CLOCK_TEXT_SIZE];
-    struct log_text client, topic;
-    buffer_printf(out, "%" PRIu64 " %s %.*s client=%s topic=%s qos=%d%s%s%s ", message->seq,
-                  clock_format_ms(message->received_ms, text), (int)message->vendor.size,
-                  (const char *)message->vendor.data, log_escape(&client, message->client),
-                  log_escape(&topic, message->topic), message->flags & MESSAGE_QOS,
-                  message->flags & MESSAGE_RETAIN ? " retain" : "",
+    struct log_text vendor, client, topic;
+    buffer_printf(out, "%" PRIu64 " %s vendor=%s client=%s topic=%s qos=%d%s%s%s ", message->seq,
+                  clock_format_ms(message->received_ms, text), log_escape(&vendor, message->vendor),
+                  log_escape(&client, message->client), log_escape(&topic, message->topic),
+                  message->flags & MESSAGE_QOS, message->flags & MESSAGE_RETAIN ? " retain" : "",
                   message->flags & MESSAGE_DUP ? " dup" : "",
                   message->flags & MESSAGE_WILL ? " will" : "");
     payload_line(message->payload, LINE_PAYLOAD_MAX, out);

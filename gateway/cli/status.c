@@ -69,51 +69,47 @@ static void values_print(const struct yaml_node *mapping, const char *indent)
         printf("%s%-20s %s\n", indent, value->key->text, value_text(value));
 }
 
+/* The text of a cell; entries need not have every column. */
+static const char *cell_text(const struct yaml_node *entry, const char *column)
+{
+    const struct yaml_node *value = yaml_find(entry, column);
+    return value ? value_text(value) : "";
+}
+
+static size_t column_width(const struct yaml_node *list, const char *column)
+{
+    size_t width = strlen(column);
+    YAML_EACH(entry, list)
+    {
+        size_t size = strlen(cell_text(entry, column));
+        width = size > width ? size : width;
+    }
+    return width;
+}
+
 /* A list of objects: the first one gives the columns. */
 static void table_print(const struct yaml_node *list)
 {
-    size_t widths[COLUMNS_MAX] = {0};
+    size_t widths[COLUMNS_MAX], columns = 0, column = 0;
     if (list->first == NULL || list->first->kind != YAML_MAPPING) {
         printf("  none\n");
         return;
     }
+    if (list->first->count > COLUMNS_MAX)
+        return;
     YAML_EACH(head, list->first)
     {
-        size_t column = 0;
-        YAML_EACH(before, list->first)
-        {
-            if (before == head)
-                break;
-            column++;
-        }
-        if (column >= COLUMNS_MAX)
-            break;
-        widths[column] = head->key->size;
-        YAML_EACH(entry, list)
-        {
-            const struct yaml_node *value = yaml_find(entry, head->key->text);
-            size_t size = value ? strlen(value_text(value)) : 0;
-            widths[column] = size > widths[column] ? size : widths[column];
-        }
+        widths[columns] = column_width(list, head->key->text);
+        printf("  %-*s", (int)widths[columns++], head->key->text);
     }
-    size_t column = 0;
-    YAML_EACH(head, list->first)
-    if (column < COLUMNS_MAX) {
-        printf("  %-*s", (int)widths[column], head->key->text);
-        column++;
-    }
-    printf("\n");
     YAML_EACH(entry, list)
     {
+        printf("\n");
         column = 0;
         YAML_EACH(head, list->first)
-        if (column < COLUMNS_MAX) {
-            const struct yaml_node *value = yaml_find(entry, head->key->text);
-            printf("  %-*s", (int)widths[column], value ? value_text(value) : "");
-            column++;
-        }
-        printf("\n");
+        printf("  %-*s", (int)widths[column++], cell_text(entry, head->key->text));
     }
+    printf("\n");
 }
 
 static void tables_print(const struct yaml_node *root)
