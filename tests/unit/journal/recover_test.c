@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recovery tells apart what it finds: a torn tail, reserved zeros, damage in the middle, old bytes
+ * (invariant 10); and it refuses what it must not touch.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/crc32c.h"
+#include "journal/extent.h"
+#include "journal/segment.h"
+#include "lib/journal_kit.h"
+#include "lib/temp_dir.h"
+
+/* A journal of one or more segments, and the bytes of its last. */
+struct world {
+    struct temp_dir dir;
+    char segment[320];
+    struct buffer bytes;
+    uint64_t offsets[64]; /* of the extents in the last segment, and behind them */
+    size_t extents;
+};
+
+static struct journal *open_journal(const char *dir, struct journal_recovery *recovery)
+{
+    const struct journal_options options = kit_options(&disk_real, dir);
+    struct journal *journal;
+    struct err err;
+    if (journal_open(&journal, &options, recovery, &err) < 0)
+        fail_msg("it does not open: %s", err.text);
+    return journal;
+}
+
+static void find_offsets(struct world *world)
+{
+    uint64_t at = SEGMENT_HEADER_BYTES;
+    world->extents = 0;
+    while (at < world->bytes.size) {
+        world->offsets[world->extents++] = at;
+        struct reader in = reader_of(bytes_of(world->bytes.data + at + 72, 4));
+        at += extent_disk_bytes(reader_u32_le(&in));
+    }
+    world->offsets[world->extents] = at;
+    assert_int_equal(at, world->bytes.size);
+}
+
+static void world_make(struct world *world, int segments, int extents)
+{
+    *world = (struct world){0};
+    temp_dir_make(&world->dir);
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world->dir.path, &recovery);
+    for (int i = 0; i < segments; i++) {
+        kit_append_many(journal, extents);
+        journal_rotate(journal);
+    }
+    journal_close(journal);
+    assert_true(kit_segment_path(world->dir.path, (size_t)segments - 1, world->segment,
+                                 sizeof world->segment));
+    kit_load(world->segment, &world->bytes);
+    find_offsets(world);
+    assert_int_equal(world->extents, extents);
+}
+
+static void world_end(struct world *world)
+{
+    buffer_fini(&world->bytes);
+    temp_dir_remove(&world->dir);
+}
+
+static void reopen_and_read(struct world *world, struct journal_recovery *recovery,
+                            struct kit_seen *seen)
+{
+    struct journal *journal = open_journal(world->dir.path, recovery);
+    kit_read(journal, 1, seen);
+    assert_int_equal(seen->wrong, 0);
+    journal_close(journal);
+}
+
+static bool torn_copy_exists(const struct world *world, uint64_t *size)
+{
+    char path[320];
+    snprintf(path, sizeof path, "%.*s.torn", (int)strlen(world->segment) - 4, world->segment);
+    struct disk_stat info;
+    if (disk_real.stat(&disk_real, path, &info) < 0)
+        return false;
+    *size = info.size;
+    disk_real.unlink(&disk_real, path);
+    return true;
+}
+
+static bool all_zero(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (data[i])
+            return false;
+    return true;
+}
+
+/* ---- the tail ---- */
+
+static void a_tail_torn_at_any_byte_is_cut_and_kept_beside(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    for (uint64_t cut = world.offsets[2]; cut < world.bytes.size; cut++) {
+        kit_store(world.segment, bytes_of(world.bytes.data, (size_t)cut));
+        size_t whole = cut < world.offsets[3] ? 2 : 3;
+        struct journal_recovery recovery;
+        struct kit_seen seen;
+        reopen_and_read(&world, &recovery, &seen);
+        assert_int_equal(seen.extents, whole);
+        assert_int_equal(seen.lost, 0);
+        assert_int_equal(recovery.next_seq, 1 + whole * KIT_SEQS);
+        assert_int_equal(recovery.damaged_extents, 0);
+        uint64_t torn = 0;
+        bool anything = !all_zero(world.bytes.data + world.offsets[whole],
+                                  (size_t)(cut - world.offsets[whole]));
+        assert_int_equal(torn_copy_exists(&world, &torn), anything);
+        assert_int_equal(recovery.torn_bytes, torn);
+    }
+    world_end(&world);
+}
+
+static void any_sector_of_the_last_extent_gone_leaves_the_ones_before(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    for (uint64_t at = world.offsets[3]; at < world.bytes.size; at += EXTENT_ALIGN) {
+        struct buffer copy = {0};
+        buffer_add_bytes(&copy, buffer_bytes(&world.bytes));
+        memset(copy.data + at, 0, EXTENT_ALIGN);
+        kit_store(world.segment, buffer_bytes(&copy));
+        struct journal_recovery recovery;
+        struct kit_seen seen;
+        reopen_and_read(&world, &recovery, &seen);
+        assert_int_equal(seen.extents, 3);
+        assert_int_equal(recovery.next_seq, 1 + 3 * KIT_SEQS);
+        buffer_fini(&copy);
+    }
+    world_end(&world);
+}
+
+static void garbage_behind_the_end_is_cut(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 3);
+    for (size_t garbage = 1; garbage < 4096; garbage = garbage * 2 + 1) {
+        struct buffer copy = {0};
+        buffer_add_bytes(&copy, buffer_bytes(&world.bytes));
+        for (size_t i = 0; i < garbage; i++)
+            buffer_u8(&copy, (uint8_t)(i * 31 + 7));
+        kit_store(world.segment, buffer_bytes(&copy));
+        struct journal_recovery recovery;
+        struct kit_seen seen;
+        reopen_and_read(&world, &recovery, &seen);
+        assert_int_equal(seen.extents, 3);
+        assert_int_equal(recovery.torn_bytes, garbage);
+        buffer_fini(&copy);
+    }
+    kit_assert_whole(world.dir.path, 1 + 3 * KIT_SEQS);
+    world_end(&world);
+}
+
+static void reserved_zeros_are_no_damage(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 3);
+    memset(buffer_reserve(&world.bytes, 1 << 20), 0, 1 << 20);
+    world.bytes.size += 1 << 20;
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    uint64_t torn;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(recovery.torn_bytes, 0);
+    assert_int_equal(recovery.damaged_extents, 0);
+    assert_false(torn_copy_exists(&world, &torn));
+    assert_int_equal(seen.extents, 3);
+    world_end(&world);
+}
+
+/* Bytes of an older life: whole extents, right checksums, of another segment of this journal. */
+static void whole_extents_of_another_segment_are_refused(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 2, 3);
+    char other[320];
+    assert_true(kit_segment_path(world.dir.path, 0, other, sizeof other));
+    struct buffer old = {0};
+    kit_load(other, &old);
+    buffer_add(&world.bytes, old.data + SEGMENT_HEADER_BYTES, old.size - SEGMENT_HEADER_BYTES);
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(seen.extents, 6);
+    assert_int_equal(recovery.next_seq, 1 + 6 * KIT_SEQS);
+    assert_true(recovery.torn_bytes > 0);
+    buffer_fini(&old);
+    world_end(&world);
+}
+
+/* The same segment, the same offset, the same journal: only the salt tells that it is older. */
+static void whole_extents_of_an_older_cycle_are_refused(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    struct buffer old = {0};
+    buffer_add_bytes(&old, buffer_bytes(&world.bytes));
+    /* Write the segment anew with another salt: header and three extents; the fourth stays. */
+    struct segment_header header;
+    bool damaged;
+    struct err err;
+    assert_int_equal(segment_header_decode(world.bytes.data, &header, &damaged, &err), 0);
+    header.salt ^= 0x5555;
+    segment_header_encode(&header, world.bytes.data);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t *raw = world.bytes.data + world.offsets[i];
+        store_u64_le(raw + 16, header.salt);
+        store_u32_le(raw + 92, crc32c(0, bytes_of(raw, 92)));
+    }
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(seen.extents, 3);
+    assert_int_equal(recovery.next_seq, 1 + 3 * KIT_SEQS);
+    buffer_fini(&old);
+    world_end(&world);
+}
+
+/* ---- the middle ---- */
+
+/* One bit, at every byte of a small file: never silent, never a wrong content, and no more lost
+ * than the extent it is in. */
+static void a_flipped_bit_at_any_byte_is_detected_and_neighbours_delivered(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    char second[320];
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world.dir.path, &recovery);
+    kit_append_many(journal, 1); /* a successor: the first segment is sealed now */
+    journal_close(journal);
+    assert_true(kit_segment_path(world.dir.path, 1, second, sizeof second));
+    for (size_t at = 0; at < world.bytes.size; at++) {
+        uint8_t bit = (uint8_t)(1 << (at * 5 % 8));
+        world.bytes.data[at] ^= bit;
+        kit_store(world.segment, buffer_bytes(&world.bytes));
+        struct kit_seen seen;
+        journal = open_journal(world.dir.path, &recovery);
+        kit_read(journal, 1, &seen);
+        journal_close(journal);
+        assert_int_equal(seen.wrong, 0);
+        assert_int_equal(seen.next_seq, 1 + 5 * KIT_SEQS);
+        bool in_header = at < SEGMENT_HEADER_BYTES;
+        assert_int_equal(seen.extents, in_header ? 5 : 4);
+        assert_int_equal(seen.lost, in_header ? 0 : KIT_SEQS);
+        if (in_header)
+            assert_int_equal(recovery.damaged_extents, 1);
+        world.bytes.data[at] ^= bit;
+    }
+    world_end(&world);
+}
+
+static void count_lines(void *arg, const char *text)
+{
+    (void)text;
+    ++*(int *)arg;
+}
+
+static void verify_finds_each_flipped_sector(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 2, 3);
+    char first[320];
+    struct journal_recovery recovery;
+    struct err err;
+    assert_true(kit_segment_path(world.dir.path, 0, first, sizeof first));
+    struct buffer bytes = {0};
+    kit_load(first, &bytes);
+    struct journal_options options = kit_options(&disk_real, world.dir.path);
+    options.read_only = true;
+    for (size_t at = 0; at <= bytes.size; at += 256) {
+        bool flipped = at < bytes.size;
+        if (flipped)
+            bytes.data[at] ^= 0x10;
+        kit_store(first, buffer_bytes(&bytes));
+        struct journal *journal;
+        int lines = 0;
+        assert_int_equal(journal_open(&journal, &options, &recovery, &err), 0);
+        assert_int_equal(journal_verify(journal, count_lines, &lines, &err), flipped);
+        assert_true(lines >= 2 + flipped);
+        journal_close(journal);
+        if (flipped)
+            bytes.data[at] ^= 0x10;
+    }
+    buffer_fini(&bytes);
+    world_end(&world);
+}
+
+static void damage_while_running_is_told_to_the_reader_and_passed(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world.dir.path, &recovery);
+    memset(world.bytes.data + world.offsets[1], 0xa5, 600); /* header and body of the second */
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct kit_seen seen;
+    kit_read(journal, 1, &seen);
+    assert_int_equal(seen.extents, 3);
+    assert_int_equal(seen.lost, KIT_SEQS);
+    assert_int_equal(seen.wrong, 0);
+    journal_close(journal);
+    world_end(&world);
+}
+
+static void the_last_extent_damaged_while_running_is_told_at_the_end(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 4);
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world.dir.path, &recovery);
+    world.bytes.data[world.offsets[3] + 200] ^= 1;
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct kit_seen seen;
+    kit_read(journal, 1, &seen);
+    assert_int_equal(seen.extents, 3);
+    assert_int_equal(seen.lost, KIT_SEQS);
+    journal_close(journal);
+    world_end(&world);
+}
+
+/* A length from the disk is not believed: the header's own checksum, the limits and the file's size
+ * stand before it. */
+static void a_header_that_claims_a_huge_body_takes_no_memory_and_no_neighbour(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 2, 3);
+    char first[320];
+    assert_true(kit_segment_path(world.dir.path, 0, first, sizeof first));
+    struct buffer bytes = {0};
+    kit_load(first, &bytes);
+    uint8_t *raw = bytes.data + SEGMENT_HEADER_BYTES;
+    store_u32_le(raw + 72, 0x0ffffff0);
+    store_u32_le(raw + 76, 0x0fffffff);
+    store_u32_le(raw + 92, crc32c(0, bytes_of(raw, 92)));
+    kit_store(first, buffer_bytes(&bytes));
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(seen.extents, 5);
+    assert_int_equal(seen.lost, KIT_SEQS);
+    buffer_fini(&bytes);
+    world_end(&world);
+}
+
+/* A payload may hold the bytes of an extent; it is never taken for one. */
+static void an_extent_inside_a_payload_is_never_found(void **state)
+{
+    (void)state;
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    struct journal_options options = kit_options(&disk_real, dir.path);
+    options.compression_level = 0;
+    struct journal *journal;
+    struct journal_recovery recovery;
+    struct err err;
+    assert_int_equal(journal_open(&journal, &options, &recovery, &err), 0);
+    assert_int_equal(kit_append(journal, &err), 0);
+    /* The body begins 96 bytes behind a sector; the forged header lies at the next sector and tells
+     * its right place, all that an outsider can know. */
+    uint8_t body[4096] = {0};
+    struct extent_header forged = {
+        .place = {journal_identity(journal), 0x1234, 1, 0},
+        .first_seq = journal_next_seq(journal) + 3,
+        .seq_count = 3,
+        .kind = EXTENT_BATCH,
+    };
+    char path[320];
+    assert_true(kit_segment_path(dir.path, 0, path, sizeof path));
+    for (size_t at = EXTENT_ALIGN - EXTENT_HEADER_BYTES; at + EXTENT_HEADER_BYTES < sizeof body;
+         at += EXTENT_ALIGN) {
+        forged.place.offset = SEGMENT_HEADER_BYTES + at + EXTENT_HEADER_BYTES;
+        extent_header_encode(&forged, body + at);
+    }
+    struct extent extent = {.first_seq = journal_next_seq(journal),
+                            .seq_count = 3,
+                            .generation = 7,
+                            .kind = EXTENT_BATCH,
+                            .body = bytes_of(body, sizeof body)};
+    assert_int_equal(journal_append(journal, &extent, &err), 0);
+    uint64_t good = kit_append_many(journal, 2);
+    journal_close(journal);
+    struct buffer bytes = {0};
+    kit_load(path, &bytes);
+    bytes.data[SEGMENT_HEADER_BYTES + 40] ^= 1; /* the first header: everything is searched */
+    kit_store(path, buffer_bytes(&bytes));
+    assert_int_equal(journal_open(&journal, &options, &recovery, &err), 0);
+    assert_int_equal(journal_next_seq(journal), good);
+    assert_int_equal(recovery.extents, 3);
+    assert_int_equal(recovery.damaged_seqs, KIT_SEQS);
+    journal_close(journal);
+    buffer_fini(&bytes);
+    temp_dir_remove(&dir);
+}
+
+/* ---- whole files ---- */
+
+static void a_missing_segment_is_told_as_a_lost_range(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 3, 2);
+    char middle[320];
+    assert_true(kit_segment_path(world.dir.path, 1, middle, sizeof middle));
+    assert_int_equal(unlink(middle), 0);
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(recovery.damaged_extents, 1);
+    assert_int_equal(seen.extents, 4);
+    assert_int_equal(seen.lost, 2 * KIT_SEQS);
+    world_end(&world);
+}
+
+static void both_header_copies_gone_keep_the_extents_readable(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 2, 3);
+    memset(world.bytes.data, 0xff, SEGMENT_HEADER_BYTES);
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct journal_recovery recovery;
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(recovery.damaged_extents, 1);
+    assert_int_equal(seen.extents, 6);
+    assert_int_equal(seen.lost, 0);
+    world_end(&world);
+}
+
+static void the_identity_survives_the_loss_of_its_file(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 2);
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world.dir.path, &recovery);
+    uint64_t identity = journal_identity(journal).bits;
+    journal_close(journal);
+    char path[320];
+    snprintf(path, sizeof path, "%s/journal", world.dir.path);
+    assert_int_equal(unlink(path), 0);
+    journal = open_journal(world.dir.path, &recovery);
+    assert_int_equal(journal_identity(journal).bits, identity);
+    journal_close(journal);
+    struct buffer bytes = {0};
+    kit_load(path, &bytes); /* written again */
+    bytes.data[10] ^= 1;
+    kit_store(path, buffer_bytes(&bytes));
+    journal = open_journal(world.dir.path, &recovery);
+    assert_int_equal(journal_identity(journal).bits, identity);
+    journal_close(journal);
+    buffer_fini(&bytes);
+    world_end(&world);
+}
+
+static void expect_refusal(const struct journal_options *options, int code, const char *says)
+{
+    struct journal *journal;
+    struct journal_recovery recovery;
+    struct err err;
+    assert_int_equal(journal_open(&journal, options, &recovery, &err), code);
+    assert_null(journal);
+    if (strstr(err.text, says) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.text, says);
+}
+
+static void another_journals_identity_and_kind_are_refused(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 2);
+    struct journal_options options = kit_options(&disk_real, world.dir.path);
+    options.identity.bits = 42;
+    expect_refusal(&options, GW_EINVAL, "000000000000002a");
+    options.identity.bits = 0;
+    options.kind = JOURNAL_DEAD;
+    expect_refusal(&options, GW_EINVAL, "kind");
+    kit_assert_whole(world.dir.path, 1 + 2 * KIT_SEQS);
+    world_end(&world);
+}
+
+static void a_copied_foreign_or_linked_segment_is_refused(void **state)
+{
+    (void)state;
+    struct world world, other;
+    world_make(&world, 1, 2);
+    world_make(&other, 1, 2);
+    struct journal_options options = kit_options(&disk_real, world.dir.path);
+    char path[320];
+    snprintf(path, sizeof path, "%s/%020d.log", world.dir.path, 9);
+    kit_store(path, buffer_bytes(&world.bytes));
+    expect_refusal(&options, GW_ECORRUPT, "copy of segment 1");
+    kit_store(path, buffer_bytes(&other.bytes));
+    expect_refusal(&options, GW_EINVAL, "belongs to the journal");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(other.segment, path), 0);
+    expect_refusal(&options, GW_EIO, "not a regular file");
+    assert_int_equal(unlink(path), 0);
+    kit_assert_whole(world.dir.path, 1 + 2 * KIT_SEQS);
+    world_end(&other);
+    world_end(&world);
+}
+
+static void make_newer(uint8_t *half, size_t size)
+{
+    store_u16_le(half + 4, 2);
+    store_u32_le(half + size - 4, crc32c(0, bytes_of(half, size - 4)));
+}
+
+static void a_newer_format_is_refused_and_nothing_is_written(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 2);
+    struct journal_options options = kit_options(&disk_real, world.dir.path);
+    struct buffer newer = {0};
+    buffer_add_bytes(&newer, buffer_bytes(&world.bytes));
+    make_newer(newer.data, SEGMENT_HALF_BYTES);
+    make_newer(newer.data + SEGMENT_HALF_BYTES, SEGMENT_HALF_BYTES);
+    buffer_add_text(&newer, "what a newer version put behind");
+    kit_store(world.segment, buffer_bytes(&newer));
+    expect_refusal(&options, GW_EVERSION, "format 2, this program reads up to 1");
+    struct buffer after = {0};
+    kit_load(world.segment, &after);
+    assert_true(bytes_equal(buffer_bytes(&after), buffer_bytes(&newer)));
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    char path[320];
+    snprintf(path, sizeof path, "%s/journal", world.dir.path);
+    kit_load(path, &after);
+    make_newer(after.data, after.size);
+    kit_store(path, buffer_bytes(&after));
+    expect_refusal(&options, GW_EVERSION, "format 2, this program reads up to 1");
+    buffer_fini(&after);
+    buffer_fini(&newer);
+    world_end(&world);
+}
+
+static void a_damaged_identity_with_no_segment_is_refused(void **state)
+{
+    (void)state;
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    char path[320];
+    snprintf(path, sizeof path, "%s/journal", dir.path);
+    kit_store(path, bytes_text("something else that lies here"));
+    struct journal_options options = kit_options(&disk_real, dir.path);
+    expect_refusal(&options, GW_ECORRUPT, "move it away");
+    temp_dir_remove(&dir);
+}
+
+static void read_only_changes_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 1, 3);
+    buffer_add_text(&world.bytes, "torn bytes");
+    kit_store(world.segment, buffer_bytes(&world.bytes));
+    struct journal_options options = kit_options(&disk_real, world.dir.path);
+    options.read_only = true;
+    struct journal *journal;
+    struct journal_recovery recovery;
+    struct err err;
+    assert_int_equal(journal_open(&journal, &options, &recovery, &err), 0);
+    assert_int_equal(recovery.torn_bytes, 10);
+    struct kit_seen seen;
+    kit_read(journal, 1, &seen);
+    assert_int_equal(seen.extents, 3);
+    journal_close(journal);
+    struct buffer after = {0};
+    kit_load(world.segment, &after);
+    assert_true(bytes_equal(buffer_bytes(&after), buffer_bytes(&world.bytes)));
+    options.dir = "/nonexistent/tidegate";
+    expect_refusal(&options, GW_ENOENT, "/nonexistent/tidegate");
+    buffer_fini(&after);
+    world_end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tail_torn_at_any_byte_is_cut_and_kept_beside),
+        cmocka_unit_test(any_sector_of_the_last_extent_gone_leaves_the_ones_before),
+        cmocka_unit_test(garbage_behind_the_end_is_cut),
+        cmocka_unit_test(reserved_zeros_are_no_damage),
+        cmocka_unit_test(whole_extents_of_another_segment_are_refused),
+        cmocka_unit_test(whole_extents_of_an_older_cycle_are_refused),
+        cmocka_unit_test(a_flipped_bit_at_any_byte_is_detected_and_neighbours_delivered),
+        cmocka_unit_test(verify_finds_each_flipped_sector),
+        cmocka_unit_test(damage_while_running_is_told_to_the_reader_and_passed),
+        cmocka_unit_test(the_last_extent_damaged_while_running_is_told_at_the_end),
+        cmocka_unit_test(a_header_that_claims_a_huge_body_takes_no_memory_and_no_neighbour),
+        cmocka_unit_test(an_extent_inside_a_payload_is_never_found),
+        cmocka_unit_test(a_missing_segment_is_told_as_a_lost_range),
+        cmocka_unit_test(both_header_copies_gone_keep_the_extents_readable),
+        cmocka_unit_test(the_identity_survives_the_loss_of_its_file),
+        cmocka_unit_test(another_journals_identity_and_kind_are_refused),
+        cmocka_unit_test(a_copied_foreign_or_linked_segment_is_refused),
+        cmocka_unit_test(a_newer_format_is_refused_and_nothing_is_written),
+        cmocka_unit_test(a_damaged_identity_with_no_segment_is_refused),
+        cmocka_unit_test(read_only_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
