@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -102,7 +101,10 @@ static void slot_add(struct slot *slot, struct batch *batch)
 static void why_set(struct lane *lane, const char *why)
 {
     pthread_mutex_lock(&lane->why_lock);
-    snprintf(lane->why, sizeof lane->why, "%s", why ? why : "");
+    /* Cut where it is too long: a sentence for people. */
+    size_t size = why ? strnlen(why, sizeof lane->why - 1) : 0;
+    memcpy(lane->why, why ? why : "", size);
+    lane->why[size] = '\0';
     pthread_mutex_unlock(&lane->why_lock);
 }
 
