@@ -4,7 +4,7 @@
  * thread.
  */
 #include "sources/mqtt/packet.h"
-#include "sources/mqtt/utf8.h"
+#include "sources/mqtt/text.h"
 
 enum connect_flag {
     FLAG_RESERVED = 0x01,
@@ -19,7 +19,7 @@ enum connect_flag {
 static int read_string(struct reader *in, struct bytes *out)
 {
     *out = reader_bytes(in, reader_u16_be(in));
-    return in->failed || !utf8_valid(*out) ? REASON_MALFORMED : 0;
+    return in->failed || !text_valid(*out) ? REASON_MALFORMED : 0;
 }
 
 /* Protocol name and level: 3.1.2.1, 3.1.2.2. */

@@ -4,7 +4,7 @@
  * checked. Pure, any thread.
  */
 #include "sources/mqtt/packet.h"
-#include "sources/mqtt/utf8.h"
+#include "sources/mqtt/text.h"
 
 enum subscribe_option {
     OPTION_QOS = 0x03,
@@ -33,7 +33,7 @@ static int read_filter(struct reader *in, enum packet_type type, uint8_t version
     struct bytes filter = reader_bytes(in, reader_u16_be(in));
     uint8_t options = type == PACKET_SUBSCRIBE ? reader_u8(in) : 0;
     bool shared;
-    if (in->failed || !utf8_valid(filter))
+    if (in->failed || !text_valid(filter))
         return REASON_MALFORMED;
     if (filter.size == 0) /* [MQTT-4.7.3-1] */
         return REASON_PROTOCOL_ERROR;

@@ -3,7 +3,7 @@
  * PUBLISH and the acknowledgements of it: what a busy connection sends. Pure, any thread.
  */
 #include "sources/mqtt/packet.h"
-#include "sources/mqtt/utf8.h"
+#include "sources/mqtt/text.h"
 
 static int check_topic(const struct packet_publish *publish, uint8_t version,
                        const struct packet_limits *limits)

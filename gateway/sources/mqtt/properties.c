@@ -6,7 +6,7 @@
 #include "sources/mqtt/properties.h"
 
 #include "sources/mqtt/packet.h"
-#include "sources/mqtt/utf8.h"
+#include "sources/mqtt/text.h"
 
 enum property_type { ABSENT, BYTE, SHORT, LONG, VARIABLE, BINARY, STRING, PAIR };
 
@@ -79,7 +79,7 @@ uint32_t variable_integer(struct reader *in)
 static struct bytes string(struct reader *in)
 {
     struct bytes out = reader_bytes(in, reader_u16_be(in));
-    if (!utf8_valid(out))
+    if (!text_valid(out))
         in->failed = true;
     return out;
 }

@@ -3,7 +3,9 @@
  * The strings of MQTT. Most topics and ids are plain ASCII, so both scanners take eight bytes at a
  * time while nothing else is in sight and fall back to one character at a time. Pure, any thread.
  */
-#include "sources/mqtt/utf8.h"
+#include "sources/mqtt/text.h"
+
+#include "model/utf8.h"
 
 #define EACH(byte) (0x0101010101010101ull * (byte))
 
@@ -38,24 +40,16 @@ static bool refused(uint32_t point)
 /* Bytes of the character at `at`, or 0 when it is ill-formed or refused. */
 static size_t character(const uint8_t *at, size_t left)
 {
-    uint8_t lead = at[0];
-    if (lead < 0x80)
-        return refused(lead) ? 0 : 1;
-    size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || size > left)
-        return 0;
-    uint32_t point = lead & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
+    size_t size = utf8_size(at, left);
+    if (size <= 1)
+        return size && !refused(at[0]) ? 1 : 0;
+    uint32_t point = at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++)
         point = point << 6 | (at[i] & 0x3f);
-    }
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    bool surrogate = point >= 0xd800 && point <= 0xdfff;
-    return point < least[size] || point > 0x10ffff || surrogate || refused(point) ? 0 : size;
+    return refused(point) ? 0 : size;
 }
 
-bool utf8_valid(struct bytes in)
+bool text_valid(struct bytes in)
 {
     size_t i = 0;
     while (i < in.size) {
