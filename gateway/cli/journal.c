@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `tidegate journal ls|verify|show`: what stands on disk, read without a running gateway or beside
- * one.
+ * one. `new-identity` sets it aside.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "journal/rawlog.h"
 #include "model/batch.h"
 #include "model/batch_json.h"
+#include "renew.h"
 
 enum { LINE_PAYLOAD_MAX = 200 };
 
@@ -261,6 +262,22 @@ static int show(const struct cli_command *command, const struct journal_verb_opt
     return walk.damaged ? EXIT_CODE_DATA : EXIT_CODE_OK;
 }
 
+/* ---- new-identity ---- */
+
+static int new_identity(const struct cli_command *command,
+                        const struct journal_verb_options *options)
+{
+    struct buffer where = {0};
+    struct err err;
+    int rc = data_renew(&disk_real, options->data, &where, &err);
+    if (rc)
+        return cli_fail(command->name, EXIT_CODE_FAILED, "%s", err.text);
+    printf("The journal was set aside in %.*s; the next start makes a new one.\n", (int)where.size,
+           (const char *)where.data);
+    buffer_fini(&where);
+    return EXIT_CODE_OK;
+}
+
 /* ---- verb ---- */
 
 static int action_run(const struct cli_command *command, int argc, char **argv,
@@ -292,6 +309,11 @@ static int run_show(const struct cli_command *command, int argc, char **argv)
     return action_run(command, argc, argv, show);
 }
 
+static int run_new_identity(const struct cli_command *command, int argc, char **argv)
+{
+    return action_run(command, argc, argv, new_identity);
+}
+
 static const struct cli_command commands[] = {
     {.name = "journal ls",
      .arguments = "",
@@ -305,11 +327,19 @@ static const struct cli_command commands[] = {
      .arguments = "",
      .summary = "Print messages or readings in the order they came.",
      .rows = show_rows},
+    {.name = "journal new-identity",
+     .arguments = "",
+     .summary = "Set journal, cursors and state of a stopped gateway aside, so that the next start "
+                "begins under a new identity: the way out when a destination is ahead.",
+     .rows = list_rows},
 };
 
 int verb_journal(int argc, char **argv)
 {
-    static const struct cli_action actions[] = {
-        {&commands[0], run_ls}, {&commands[1], run_verify}, {&commands[2], run_show}, {0}};
+    static const struct cli_action actions[] = {{&commands[0], run_ls},
+                                                {&commands[1], run_verify},
+                                                {&commands[2], run_show},
+                                                {&commands[3], run_new_identity},
+                                                {0}};
     return cli_dispatch("journal", "What the journals of a data folder hold.", actions, argc, argv);
 }
