@@ -11,6 +11,7 @@
 #include "codecs/json/document.h"
 #include "codecs/json/mapping.h"
 #include "codecs/json/plain.h"
+#include "codecs/json/value.h"
 
 /* A message nested deeper or with more values than this is no telemetry. */
 static const struct json_limits limits = {.depth_max = 32, .nodes_max = 100000};
@@ -39,6 +40,9 @@ static enum codec_result json_decode(const void *config, struct codec_stream *st
     const struct json_node *duplicate;
     struct json_refusal refusal;
     (void)stream;
+    if (in->device.size > JSON_NAME_SIZE_MAX)
+        return codec_refuse(why, CODEC_MALFORMED, "bad_device",
+                            "the topic's device is longer than %d bytes", JSON_NAME_SIZE_MAX);
     const struct json_node *root = json_document_parse(in->payload, &limits, &duplicate, &refusal);
     if (root == NULL)
         return codec_refuse(why, CODEC_MALFORMED, refusal.reason, "byte %zu: %s", refusal.offset,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A document read by a mapping: for each point its device and time, then fields, pairs, and bytes
- * handed to another codec. Paths from the root ($) are looked up once a message where a point
- * would repeat them, so the time stays linear in the document. Any thread.
+ * handed to another codec. What stands at the root ($) is read once a message, not once a point,
+ * and looked up once, so time and memory stay linear in the payload. Any thread.
  */
 #include "codecs/json/mapping.h"
 
@@ -11,7 +11,7 @@
 #include "codecs/json/plan.h"
 #include "codecs/json/value.h"
 
-enum { TEMPLATE_SIZE_MAX = 512, PAYLOAD_SIZE_MAX = 1 << 20 };
+enum { PAYLOAD_SIZE_MAX = 1 << 20 };
 
 /* What a path from the root found: asked again by every point. */
 struct rooted {
@@ -104,27 +104,23 @@ static struct bytes capture_find(const struct decoding *decoding, struct bytes n
 /* "site-{site}-{device}" with its captures; empty when one of them is missing or it grows long. */
 static struct bytes expand(struct decoding *decoding, struct bytes template)
 {
-    uint8_t *out = arena_alloc(&decoding->out->arena, TEMPLATE_SIZE_MAX);
+    uint8_t out[JSON_NAME_SIZE_MAX];
     size_t size = 0;
     for (size_t at = 0; at < template.size;) {
         struct bytes part = bytes_of(template.data + at, 1);
         const uint8_t *close = memchr(template.data + at, '}', template.size - at);
         if (template.data[at] == '{' && close) {
-            struct bytes name =
-                bytes_of(template.data + at + 1, (size_t)(close - template.data) - at - 1);
-            part = capture_find(decoding, name);
-            if (part.size == 0)
-                return part;
-            at += name.size + 2;
-        } else {
-            at++;
+            size_t end = (size_t)(close - template.data);
+            part = capture_find(decoding, bytes_of(template.data + at + 1, end - at - 1));
+            at = end;
         }
-        if (part.size > TEMPLATE_SIZE_MAX - size)
+        at++;
+        if (part.size == 0 || part.size > sizeof out - size)
             return (struct bytes){0};
         memcpy(out + size, part.data, part.size);
         size += part.size;
     }
-    return bytes_of(out, size);
+    return arena_copy(&decoding->out->arena, bytes_of(out, size));
 }
 
 static bool refuse(struct decoding *decoding, enum codec_result result)
@@ -259,7 +255,7 @@ static void read_unit(struct decoding *decoding, const struct json_field *field,
 {
     struct bytes text;
     const struct json_node *node = find(decoding, &field->unit_path, from);
-    if (node && json_scalar_text(node, &text))
+    if (node && json_scalar_text(node, &text) && text.size <= JSON_NAME_SIZE_MAX)
         reading->unit = arena_copy(&decoding->out->arena, json_trim(text));
     else
         reading->unit = arena_copy(&decoding->out->arena, field->unit);
@@ -335,16 +331,18 @@ static bool on_pair(void *arg, const struct json_match *match)
         name = text_read(decoding, &pairs->name, node);
     else
         name = json_match_key(match, (struct bytes){0});
-    if (name.size == 0)
+    if (name.size == 0 || name.size > JSON_NAME_SIZE_MAX)
         return refuse(decoding, codec_refuse(decoding->why, CODEC_MALFORMED, "no_name",
-                                             "a pair without a name"));
+                                             "a pair without a name, or with one longer than %d "
+                                             "bytes",
+                                             JSON_NAME_SIZE_MAX));
     /* {"P1": 3} beside {"P1": {"value": 3}}: a scalar is its own value. */
     if (pairs->value.set && node->kind == JSON_OBJECT)
         node = find(decoding, &pairs->value, node);
     const struct json_field *field = NULL;
     if (pairs->name_count)
         field = bsearch(&name, pairs->names, pairs->name_count, sizeof *field, name_order);
-    if (field == NULL && pairs->others == JSON_OTHERS_IGNORE)
+    if (field ? field->skip : pairs->others == JSON_OTHERS_IGNORE)
         return true;
     /* Without a value the pair itself is what cannot be read: bad, and not dropped. */
     return emit(decoding, field ? field : &unnamed, field ? field->metric : name,
@@ -419,16 +417,26 @@ static bool read_payload(struct decoding *decoding, const struct json_payload *p
 
 /* ---- points ---- */
 
+/* What stands at the root belongs to the message: the first point reads it. */
+static bool is_due(const struct decoding *decoding, const struct json_path *path)
+{
+    return !path->rooted || decoding->points == 1;
+}
+
 static bool read_contents(struct decoding *decoding, const struct json_node *point)
 {
     const struct json_mapping *mapping = decoding->mapping;
+    const struct json_payload *payload = &mapping->payload;
     for (size_t i = 0; i < mapping->field_count; i++)
-        if (!read_field(decoding, &mapping->fields[i], point))
+        if (is_due(decoding, &mapping->fields[i].path) &&
+            !read_field(decoding, &mapping->fields[i], point))
             return false;
     for (size_t i = 0; i < mapping->pair_count; i++)
-        if (!read_pairs(decoding, &mapping->pairs[i], point))
+        if (is_due(decoding, &mapping->pairs[i].path) &&
+            !read_pairs(decoding, &mapping->pairs[i], point))
             return false;
-    return mapping->payload.codec == NULL || read_payload(decoding, &mapping->payload, point);
+    return payload->codec == NULL || !is_due(decoding, &payload->path) ||
+           read_payload(decoding, payload, point);
 }
 
 static bool on_point(void *arg, const struct json_match *match)
@@ -440,14 +448,15 @@ static bool on_point(void *arg, const struct json_match *match)
                                              "more than %llu points (points_max)",
                                              (unsigned long long)mapping->points_max));
     decoding->point = match;
-    decoding->device = decoding->in->device;
+    struct bytes device = decoding->in->device;
     if (mapping->device.path.set || mapping->device.template.size)
-        decoding->device = text_read(decoding, &mapping->device, match->node);
-    if (decoding->device.size == 0 && mapping->payload.codec == NULL)
+        device = text_read(decoding, &mapping->device, match->node);
+    if (device.size == 0 && mapping->payload.codec == NULL)
         return refuse(decoding, codec_refuse(decoding->why, CODEC_MALFORMED, "no_device",
                                              "point %zu: no device where the mapping looks for it",
                                              decoding->points));
-    decoding->device = arena_copy(&decoding->out->arena, decoding->device);
+    if (!bytes_equal(decoding->device, device)) /* points of one device share its copy */
+        decoding->device = arena_copy(&decoding->out->arena, device);
     decoding->stamp = (struct json_stamp){.time = READING_TIME_NONE};
     decoding->stamp_bad = false;
     decoding->source = TIME_DEVICE;

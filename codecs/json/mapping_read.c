@@ -304,6 +304,9 @@ static void read_fields(struct scope *scope, const struct yaml_node *node)
 static void read_name(struct scope *scope, const struct yaml_node *node, struct json_field *field)
 {
     field->name = keep(scope, node_text(node->key));
+    field->skip = yaml_is_null(node);
+    if (field->skip)
+        return;
     if (node->kind == YAML_SCALAR) {
         read_metric(scope, node, &field->metric);
         return;
@@ -352,10 +355,6 @@ static void check_pairs(struct scope *scope, const struct yaml_node *node,
         yaml_error(&scope->yaml, path,
                    "pairs need a name: end the path in .* to use the keys, or say with \"name\" "
                    "where it stands");
-    if (pairs->path.rooted && scope->mapping->points.count)
-        yaml_error(&scope->yaml, path,
-                   "a path from the root would give the same pairs again for every point: begin it "
-                   "at the point");
 }
 
 static void read_pair_rule(struct scope *scope, const struct yaml_node *node,

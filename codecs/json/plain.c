@@ -85,20 +85,21 @@ static bool is_reserved(const struct json_node *node)
 }
 
 static enum codec_result read_point(const struct json_node *object, size_t index,
-                                    const struct codec_input *in, struct readings *out,
+                                    struct bytes topic_device, struct readings *out,
                                     struct codec_why *why)
 {
-    struct point point = {.device = in->device};
+    struct point point = {.device = topic_device};
     if (object->kind != JSON_OBJECT)
         return codec_refuse(why, CODEC_MALFORMED, "not_an_object", "item %zu: not an object",
                             index);
     JSON_EACH(child, object)
     {
         if (key_is(child, "device", 6) && child->kind != JSON_NULL) {
-            point.device = json_identifier(child);
+            point.device = arena_copy(&out->arena, json_identifier(child));
             if (point.device.size == 0)
                 return codec_refuse(why, CODEC_MALFORMED, "bad_device",
-                                    "item %zu: \"device\" must be a string", index);
+                                    "item %zu: \"device\" must be a string of 1 to %d bytes", index,
+                                    JSON_NAME_SIZE_MAX);
         } else if (key_is(child, "time", 4)) {
             point.time_bad = !json_stamp_read(&stamp_auto, child, &point.stamp);
         }
@@ -106,7 +107,6 @@ static enum codec_result read_point(const struct json_node *object, size_t index
     if (point.device.size == 0)
         return codec_refuse(why, CODEC_MALFORMED, "no_device",
                             "item %zu: no \"device\", and none in the topic", index);
-    point.device = arena_copy(&out->arena, point.device);
     enum codec_result result = CODEC_OK;
     JSON_EACH(child, object)
     if (result == CODEC_OK && !is_reserved(child))
@@ -119,12 +119,13 @@ enum codec_result json_plain_decode(const struct json_node *root, const struct c
 {
     enum codec_result result = CODEC_OK;
     size_t index = 0;
+    struct bytes device = arena_copy(&out->arena, in->device);
     if (root->kind == JSON_OBJECT)
-        result = read_point(root, 0, in, out, why);
+        result = read_point(root, 0, device, out, why);
     else
         JSON_EACH(item, root)
     if (result == CODEC_OK)
-        result = read_point(item, index++, in, out, why);
+        result = read_point(item, index++, device, out, why);
     if (result == CODEC_OK && out->count == 0)
         return codec_refuse(why, CODEC_MALFORMED, "no_reading",
                             "no metric: the text holds nothing but device and time");

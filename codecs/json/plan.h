@@ -50,6 +50,7 @@ struct json_field {
     struct bytes unit; /* empty: the value, scaled, is in the metric's canonical unit */
     struct json_path unit_path;
     bool required;
+    bool skip; /* of a pair: left out on purpose */
     bool has_scale, has_offset;
     struct decimal scale, offset;
     const struct json_meaning *meanings;

@@ -15,7 +15,7 @@
 #define STAMP_MIN INT64_C(-62167219200000)
 #define STAMP_MAX INT64_C(253402300799999)
 
-enum { PATTERN_MAX = 64 };
+enum { PATTERN_MAX = 64, TEXT_MAX = 128 };
 
 static const char *const kind_names[] = {"auto",     "rfc3339",  "epoch_s", "epoch_ms",
                                          "epoch_us", "epoch_ns", NULL};
@@ -316,7 +316,7 @@ bool json_stamp_read(const struct json_stamp_format *format, const struct json_n
     *out = (struct json_stamp){.time = READING_TIME_NONE};
     if (node == NULL || node->kind == JSON_NULL)
         return true;
-    if (node->kind != JSON_STRING && node->kind != JSON_NUMBER)
+    if ((node->kind != JSON_STRING && node->kind != JSON_NUMBER) || node->text.size > TEXT_MAX)
         return false;
     struct bytes text = json_trim(node->text);
     if (text.size == 0)

@@ -86,6 +86,8 @@ void json_value_read(const struct json_node *node, struct reading *out)
 struct bytes json_identifier(const struct json_node *node)
 {
     struct bytes none = {0};
+    if (node->text.size > JSON_NAME_SIZE_MAX)
+        return none;
     if (node->kind == JSON_STRING)
         return json_trim(node->text);
     if (node->kind == JSON_NUMBER && digits(node->text, 0) == node->text.size)

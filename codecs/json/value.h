@@ -17,7 +17,11 @@ void json_value_read(const struct json_node *node, struct reading *out);
 enum json_number { JSON_NUMBER_OK, JSON_NUMBER_RANGE, JSON_NUMBER_NONE };
 enum json_number json_number_read(struct bytes text, struct decimal *out);
 
-/* An identifier: a string, or an integer as it is written. Empty for everything else. */
+/* Devices, names and units are copied once a point or reading: longer ones, which no store takes
+ * either, would let a small message ask for much memory. */
+enum { JSON_NAME_SIZE_MAX = 256 };
+/* An identifier: a string, or an integer as it is written. Empty for everything else, and beyond
+ * JSON_NAME_SIZE_MAX. */
 struct bytes json_identifier(const struct json_node *node);
 /* The text of a scalar: strings, numbers, true and false. False for null, arrays and objects. */
 bool json_scalar_text(const struct json_node *node, struct bytes *out);
