@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "model/unit.h"
+#include "model/utf8.h"
 #include "series.h"
 
 struct normaliser {
@@ -63,26 +64,6 @@ uint64_t normaliser_series(const struct normaliser *normaliser)
 
 enum { NAME_SIZE_MAX = SERIES_PART_MAX };
 
-/* Size of the UTF-8 sequence at `at` (RFC 3629: no overlong forms, no surrogates, nothing above
- * U+10FFFF), or 0. C1 controls count as control characters. */
-static size_t utf8_size(const uint8_t *at, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = *at >= 0xf0 && *at < 0xf8 ? 4 : *at >= 0xe0 ? 3 : *at >= 0xc0 ? 2 : 0;
-    if (size == 0 || *at >= 0xf8 || size > left)
-        return 0;
-    uint32_t point = *at & (0x7fU >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (at[i] & 0x3f);
-    }
-    if (point < least[size] || point < 0xa0 || (point >= 0xd800 && point < 0xe000) ||
-        point > 0x10ffff)
-        return 0;
-    return size;
-}
-
 /* Why a name cannot stand in a store, or null. */
 static const char *name_fault(struct bytes name)
 {
@@ -94,9 +75,12 @@ static const char *name_fault(struct bytes name)
             i++;
             continue;
         }
-        size_t size = byte >= 0x80 ? utf8_size(name.data + i, name.size - i) : 0;
+        /* C1 controls (U+0080 to U+009F) are C2 80 to C2 9F. */
+        if (byte < 0x80 || (byte == 0xc2 && i + 1 < name.size && (name.data[i + 1] & 0xe0) == 0x80))
+            return "not free of control characters";
+        size_t size = utf8_size(name.data + i, name.size - i);
         if (size == 0)
-            return byte < 0x80 ? "control characters in it" : "not valid UTF-8";
+            return "not valid UTF-8";
         i += size;
     }
     return NULL;

@@ -16,13 +16,15 @@ struct decimal {
     int8_t exponent;
 };
 
-/* JSON number grammar plus a leading '+' and a leading or trailing '.': -12.50, 1e3, .5, 7.
+/* JSON number grammar plus a leading '+', leading zeros, and a leading or trailing '.': -12.50,
+ * 1e3, .5, 007.
  * Trailing zeros of the fraction are kept in the exponent ("12.50" is 1250e-2). False when the
  * text is no number, or does not fit: more than 18 significant digits after trailing zeros were
  * taken off, or an exponent outside -128..127. */
 bool decimal_parse(struct bytes text, struct decimal *out);
 
-/* The shortest decimal that reads back as the same double; false for NaN and infinity. */
+/* The shortest decimal that reads back as the same double; false for NaN, infinity, and what no
+ * decimal of ours can hold (1e300). */
 bool decimal_from_double(double value, struct decimal *out);
 /* The same for a float: 0.1f gives 0.1. */
 bool decimal_from_float(float value, struct decimal *out);

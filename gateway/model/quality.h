@@ -32,7 +32,7 @@ enum reading_flag {
     FLAG_DEVICE_FAULT = 1 << 7, /* the device says that it or its sensor is faulty */
     FLAG_MAINTENANCE = 1 << 8,
     FLAG_LATE = 1 << 9,       /* older than the newest reading of this device and metric */
-    FLAG_DUPLICATE = 1 << 10, /* device, metric and time were seen before */
+    FLAG_DUPLICATE = 1 << 10, /* the newest reading again: same time, same value */
     FLAG_ROUNDED = 1 << 11,   /* a conversion without finite result */
     FLAG_WITHDRAWN = 1 << 12, /* decoding again no longer yields this key */
     FLAG_METRIC_UNKNOWN = 1 << 13, /* a name outside the vocabulary */
