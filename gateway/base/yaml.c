@@ -93,6 +93,8 @@ static void add_excerpt(struct buffer *out, struct bytes line, int column)
 }
 
 static int verror_at(struct yaml *yaml, int line, int column, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+static int verror_at(struct yaml *yaml, int line, int column, const char *format, va_list args)
 {
     char text[512];
     if (yaml->error_count++ >= ERRORS_MAX) {
