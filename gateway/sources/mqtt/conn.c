@@ -15,7 +15,7 @@ enum {
     PINGS_A_SECOND = 1000,
 };
 
-static struct log_limit close_limits[CLOSE_REASONS];
+static struct log_limit close_limits[] = {[0 ... CLOSE_REASONS - 1] = {.burst = 10}};
 
 struct mailbox *conn_mailbox(const struct conn *conn)
 {
@@ -210,7 +210,6 @@ static void log_close(const struct conn *conn, enum close_reason reason)
 {
     struct log_limit *limit = &close_limits[reason];
     int suppressed = 0;
-    limit->burst = 10;
     if (!close_rows[reason].log || !log_limit_pass(limit, &suppressed))
         return;
     struct log_text client, vendor;
@@ -229,13 +228,13 @@ static void say_why(struct conn *conn, enum close_reason reason)
     const struct close_row *row = &close_rows[reason];
     struct buffer *reply = &conn->loop->reply;
     bool v5 = conn->version == PACKET_V5;
-    if (row->code == 0 || conn->version == 0)
+    if (conn->version == 0)
         return;
     if (conn->connected) {
-        if (v5)
+        if (v5 && row->code)
             packet_disconnect_write(reply, row->code);
-    } else if (v5 || row->connack) {
-        struct packet_connack connack = {.version = conn->version, .reason = row->code};
+    } else if (row->connack && (v5 || row->connack_old)) {
+        struct packet_connack connack = {.version = conn->version, .reason = row->connack};
         packet_connack_write(reply, &connack);
     }
 }

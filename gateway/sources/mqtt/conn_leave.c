@@ -62,6 +62,7 @@ static void leave_session(struct conn *conn)
         session->recorded = false;
         id_set_fini(&session->received);
     }
+    session_settle(loop->shared->sessions, session);
     commit_add_release(loop->filling, session);
 }
 

@@ -140,15 +140,19 @@ static void run_retries(struct loop *loop)
 
 static void on_take_over(struct loop *loop, struct session *session)
 {
-    struct conn *owner = session_mail_arrived(loop->shared->sessions, session);
-    if (owner && owner->loop == loop)
+    bool wanted;
+    struct conn *owner =
+        session_mail_arrived(loop->shared->sessions, session, loop->mailbox, &wanted);
+    if (wanted && owner)
         conn_close(owner, CLOSE_TAKEN_OVER);
 }
 
 static void on_granted(struct loop *loop, struct session *session)
 {
-    struct conn *owner = session_mail_arrived(loop->shared->sessions, session);
-    if (owner && owner->loop == loop && owner->state == CONN_CLAIM && !owner->owner) {
+    bool wanted;
+    struct conn *owner =
+        session_mail_arrived(loop->shared->sessions, session, loop->mailbox, &wanted);
+    if (owner && owner->state == CONN_CLAIM && !owner->owner) {
         conn_session_granted(owner);
         conn_flush(owner);
     }
@@ -172,6 +176,7 @@ static void begin_close(struct loop *loop)
         if (conn->pending == 0)
             conn_close(conn, CLOSE_SHUTDOWN);
     }
+    loop_sweep(loop); /* wills that waited for their delay are due now */
 }
 
 static void on_mail(struct loop *loop, const struct mail *mail)

@@ -41,10 +41,11 @@ enum close_reason {
 
 struct close_row {
     const char *word;
-    uint8_t code; /* DISCONNECT or CONNACK of MQTT 5.0; 0: nothing is said */
-    bool connack; /* said before CONNACK, to every version that has a code for it */
-    bool linger;  /* let the peer read what we said before its unread bytes reset it */
-    bool log;     /* worth a line */
+    uint8_t code;     /* DISCONNECT of MQTT 5.0, 3.14.2.1; 0: none */
+    uint8_t connack;  /* CONNACK of MQTT 5.0, 3.2.2.2, where it ends before that; 0: none */
+    bool connack_old; /* older versions get a return code, too */
+    bool linger;      /* let the peer read what we said before its unread bytes reset it */
+    bool log;         /* worth a line */
 };
 extern const struct close_row close_rows[CLOSE_REASONS];
 

@@ -252,7 +252,7 @@ bool session_claim(struct session_table *table, struct conn *conn, struct bytes 
 {
     pthread_mutex_lock(&table->lock);
     struct session *session = find_or_make(table, vendor, client);
-    bool mine = session->owner == NULL && !session->ending;
+    bool mine = session->owner == NULL && !session->settling;
     if (mine) {
         gw_assert(session->waiters == NULL);
         session->owner = conn;
@@ -275,7 +275,7 @@ bool session_claim(struct session_table *table, struct conn *conn, struct bytes 
 static void pass_on(struct session_table *table, struct session *session, int64_t now_ms)
 {
     session->owner = NULL;
-    session->ending = false;
+    session->settling = false;
     session->left_ms = now_ms;
     struct conn *next = session->waiters;
     if (next) {
@@ -289,6 +289,14 @@ static void pass_on(struct session_table *table, struct session *session, int64_
     } else if (session->mails == 0) {
         forget(table, session);
     }
+}
+
+void session_settle(struct session_table *table, struct session *session)
+{
+    pthread_mutex_lock(&table->lock);
+    session->owner = NULL;
+    session->settling = true;
+    pthread_mutex_unlock(&table->lock);
 }
 
 void session_release(struct session_table *table, struct session *session, int64_t now_ms)
@@ -315,14 +323,18 @@ void session_cancel(struct session_table *table, struct session *session, struct
     pthread_mutex_unlock(&table->lock);
 }
 
-struct conn *session_mail_arrived(struct session_table *table, struct session *session)
+struct conn *session_mail_arrived(struct session_table *table, struct session *session,
+                                  const struct mailbox *mailbox, bool *wanted)
 {
     pthread_mutex_lock(&table->lock);
     session->mails--;
     struct conn *owner = session->owner;
-    bool idle = owner == NULL && !session->ending && !session->listed && session->mails == 0;
-    if (idle && !session->recorded)
+    *wanted = session->waiters != NULL;
+    bool idle = owner == NULL && !session->settling && !session->listed && session->mails == 0;
+    if (idle) /* recorded ones are always listed, owned or settling */
         forget(table, session);
+    if (owner && conn_mailbox(owner) != mailbox)
+        owner = NULL;
     pthread_mutex_unlock(&table->lock);
     return owner;
 }
@@ -381,7 +393,7 @@ struct session *session_sweep(struct session_table *table, int64_t now_ms, size_
     table->swept = at;
     if (found) {
         unlist(table, found);
-        found->ending = true;
+        found->settling = true;
     }
     pthread_mutex_unlock(&table->lock);
     return found;

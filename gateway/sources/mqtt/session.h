@@ -2,7 +2,7 @@
  *
  * Sessions by vendor and client id, shared by the loops of one listener.
  *
- * At any time a session has at most one owner: a connection, or the sweep that ends it. A second
+ * At any time a session has at most one owner: a connection, or a record on its way to the log. A second
  * connection for the same id waits in a row, and the owner's loop is asked to let go; it does so only
  * when what it said about the session is durable, so records of one session are in the log in their
  * order although they come from different loops. Only the owner touches the packet ids.
@@ -16,6 +16,7 @@
 #include "sources/mqtt/will.h"
 
 struct conn;
+struct mailbox;
 struct session_table;
 
 /* QoS 2 packet ids, ascending. A zeroed object is empty. */
@@ -40,7 +41,7 @@ struct session {
     uint32_t expiry_s;
     uint32_t mails; /* letters under way that name it */
     bool recorded;  /* the log knows it; the owner's */
-    bool ending;    /* owned by the sweep */
+    bool settling;  /* no connection's: its last record is on the way to the log */
     bool listed;
     uint8_t vendor_size;
     uint16_t client_size;
@@ -76,10 +77,15 @@ bool session_claim(struct session_table *table, struct conn *conn, struct bytes 
 /* It no longer waits, or lets go what it was granted and did not use. */
 void session_cancel(struct session_table *table, struct session *session, struct conn *conn,
                     int64_t now_ms);
+/* The owner goes now, and session_release follows when its last record is durable. */
+void session_settle(struct session_table *table, struct session *session);
 /* The owner lets go. What is not recorded is forgotten unless somebody waits. */
 void session_release(struct session_table *table, struct session *session, int64_t now_ms);
-/* A letter that named the session arrived; *owner gets its owner. The session may be gone after. */
-struct conn *session_mail_arrived(struct session_table *table, struct session *session);
+/* A letter that named the session arrived at the loop of that mailbox. Letters can be late: returns
+ * the owner if it is of this loop, else null, and whether somebody waits. The session may be gone
+ * after. */
+struct conn *session_mail_arrived(struct session_table *table, struct session *session,
+                                  const struct mailbox *mailbox, bool *wanted);
 
 /* A will whose delay runs, due at `due_ms` (monotonic). */
 void session_leave_will(struct session_table *table, struct session *session, struct will *will,
@@ -91,8 +97,8 @@ struct will *session_take_will(struct session_table *table, struct session *sess
  * session_release; null when there is none in the next `look` of them. *dropped: it was too many. */
 struct session *session_sweep(struct session_table *table, int64_t now_ms, size_t look,
                               bool *dropped);
-/* A session with a will that is due (now_ms: monotonic), its will taken out, owned by the caller if
- * nobody else had it (*mine); null when there is none. */
+/* A will that is due at now_ms (monotonic), now the caller's, and in `client` whose it is; null when
+ * there is none. */
 struct will *session_will_due(struct session_table *table, int64_t now_ms, struct buffer *client);
 
 #endif
