@@ -24,7 +24,7 @@ routes:
   - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
   - {{topic: "v1/{{vendor}}/{{device}}/cjt188", codec: cjt188}}
 sinks:
-  - {{type: parquet}}
+  - {{type: parquet, flush_age: 300ms}}
 """
 
 

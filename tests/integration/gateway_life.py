@@ -31,7 +31,7 @@ def tail_rows(gateway, first):
 
 
 def test_a_json_message_is_seen_in_tail_and_in_parquet():
-    with Gateway() as gateway:
+    with Gateway(plain=True) as gateway:
         gateway.start()
         gateway.publish("v1/aqua/00012345/json", b'{"time": "%s", "volume.total": 123.456,'
                         b' "pressure": {"value": 0.31, "unit": "MPa"}}' % now_text(), "-q", "1")
@@ -245,7 +245,7 @@ admin: {{listen: "127.0.0.1:{admin}"}}
 routes:
   - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
 sinks:
-  - {{type: parquet}}
+  - {{type: parquet, flush_age: 300ms}}
 """
 
 
@@ -258,9 +258,10 @@ def test_sighup_takes_a_new_route_and_refuses_a_bad_configuration_whole():
         text = open(path, encoding="utf-8").read()
         route = '  - {topic: "plant/{device}/up", codec: json, vendor: plant}\n'
         with open(path, "w", encoding="utf-8") as file:
-            file.write(text.replace("sinks:", route + "sinks:"))
+            file.write(text.replace("sinks:", route + "vendors:\n  - {name: plant}\nsinks:"))
         gateway.process.send_signal(signal.SIGHUP)
         wait_until("the reload is counted", lambda: gateway.metrics()["tidegate_reloads_total"] == 1)
+        text = open(path, encoding="utf-8").read()
         gateway.publish("plant/9/up", b'{"level": 2}', "-q", "1")
         status = gateway.settled(messages=2)
         assert (status["dead"], status["readings"]) == (1, 1), status
