@@ -111,6 +111,13 @@ static void *configure(struct load *load, const struct codec *codec, struct byte
     void *config = NULL;
     size_t before = load->errors->size;
     load_digest_bytes(load, text);
+    if (codec->configure == NULL && text.size == 0)
+        return NULL;
+    if (codec->configure == NULL) {
+        load->failures++;
+        buffer_printf(load->errors, "%s: the codec %s has no options\n", origin, codec->name);
+        return NULL;
+    }
     int rc = codec->configure(text, origin, &config, load->errors);
     if (rc) {
         load->failures++;
@@ -189,7 +196,7 @@ static void vendor_check(struct load *load, const struct yaml_node *node, const 
     else if (!load_name_valid(vendor))
         yaml_error(&load->yaml, load_at(node, "vendor"),
                    "the name of a vendor is made of letters, digits, _ . -, at most 64");
-    else
+    else if (config->vendor_count > 0) /* without a list there is nothing to mistype */
         yaml_error(&load->yaml, load_at(node, "vendor"),
                    "unknown vendor \"%s\": add `- name: %s` to `vendors`", vendor, vendor);
 }
