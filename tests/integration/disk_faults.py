@@ -19,12 +19,12 @@ anonymous: loopback
 timezone: "+08:00"
 mqtt: {{listen: "127.0.0.1:{port}"}}
 admin: {{listen: "127.0.0.1:{admin}"}}
-journal: {{segment_size: 1MiB, reserve: RESERVE, compression: 0, memory: 4MiB}}
+journal: {{segment_size: 4MiB, extent_size: 256KiB, reserve: RESERVE, compression: 0, memory: 4MiB}}
 routes:
   - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
   - {{topic: "v1/{{vendor}}/{{device}}/cjt188", codec: cjt188}}
 sinks:
-  - {{type: parquet, flush_age: 300ms}}
+  - {{type: parquet, flush_age: 300ms, min_free: 1MiB}}
 """
 
 
