@@ -160,10 +160,13 @@ static int have_room(struct journal *journal, uint64_t size, struct err *err)
 static int write_and_sync(struct journal *journal, struct err *err)
 {
     const struct disk *disk = journal->options.disk;
+#ifdef TIDEGATE_MUTANT_ACK_BEFORE_SYNC
+    disk->datasync(disk, journal->fd); /* mutant: only the append before this one is synced */
+#endif
     int rc = disk_write_all(disk, journal->fd, buffer_bytes(&journal->out), journal->current->end);
     if (rc < 0)
         return give_up(journal, "write", rc, err);
-#ifndef TIDEGATE_MUTANT_NO_SYNC
+#if !defined(TIDEGATE_MUTANT_NO_SYNC) && !defined(TIDEGATE_MUTANT_ACK_BEFORE_SYNC)
     rc = disk->datasync(disk, journal->fd);
 #endif
     return rc < 0 ? give_up(journal, "sync", rc, err) : 0;

@@ -339,8 +339,10 @@ static int mend(struct recovery *recovery, struct walk *walk, uint64_t torn_end,
     if (cut && segment->allocated > walk->good_end &&
         disk->truncate(disk, walk->scan.fd, walk->good_end) == 0)
         segment->allocated = walk->good_end;
+#ifndef TIDEGATE_MUTANT_NO_RENEWAL
     if (segment->extents)
         rc = renew_last(walk);
+#endif
     if (rc == 0)
         rc = disk->datasync(disk, walk->scan.fd);
     if (rc == 0)

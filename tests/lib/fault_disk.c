@@ -306,6 +306,14 @@ void fault_disk_track(struct fault_disk *fault, const char *dir)
     pthread_mutex_unlock(&fault->lock);
 }
 
+uint64_t fault_disk_unsure(struct fault_disk *fault)
+{
+    pthread_mutex_lock(&fault->lock);
+    uint64_t count = fault_power_unsure(fault->power);
+    pthread_mutex_unlock(&fault->lock);
+    return count;
+}
+
 void fault_disk_lose_power(struct fault_disk *fault, uint64_t seed)
 {
     pthread_mutex_lock(&fault->lock);

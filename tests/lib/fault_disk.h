@@ -76,6 +76,8 @@ bool fault_disk_wait_held(struct fault_disk *fault);
 
 /* From here on follow what is sure in `dir` (its files, no folders below). */
 void fault_disk_track(struct fault_disk *fault, const char *dir);
+/* Writes to files `*.log` in `dir` that are not sure now, but for those of a failed sync. */
+uint64_t fault_disk_unsure(struct fault_disk *fault);
 /* Make `dir` what a loss of power at this moment may leave; `seed` chooses among the possible
  * states: 0 keeps nothing that is unsure, 1 keeps all. Whoever used the disk must be gone. */
 void fault_disk_lose_power(struct fault_disk *fault, uint64_t seed);

@@ -304,6 +304,20 @@ void fault_power_sync_dir(struct fault_power *power, const char *path)
     power->changes_end = &power->changes;
 }
 
+uint64_t fault_power_unsure(const struct fault_power *power)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < power->now.count; i++) {
+        const struct name *name = &power->now.rows[i];
+        size_t size = strlen(name->path);
+        if (size < 4 || strcmp(name->path + size - 4, ".log") != 0)
+            continue;
+        for (const struct change *change = name->file->changes; change; change = change->next)
+            count += !change->is_size && !change->doomed;
+    }
+    return count;
+}
+
 /* ---- the loss ---- */
 
 /* xorshift: the same states for the same seed everywhere. */

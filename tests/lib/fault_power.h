@@ -19,6 +19,7 @@ void fault_power_sync(struct fault_power *power, int fd, bool ok);
 void fault_power_rename(struct fault_power *power, const char *from, const char *to);
 void fault_power_unlink(struct fault_power *power, const char *path);
 void fault_power_sync_dir(struct fault_power *power, const char *path);
+uint64_t fault_power_unsure(const struct fault_power *power);
 void fault_power_lose(struct fault_power *power, uint64_t seed);
 
 #endif
