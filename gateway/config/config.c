@@ -84,8 +84,8 @@ static void document_read(struct load *load)
 
 /* ---- one text ---- */
 
-static int config_parse(struct bytes text, const char *path, const char *origin,
-                        const struct disk *disk, struct config **out, struct buffer *errors)
+int config_parse(struct bytes text, const char *path, const char *origin, const struct disk *disk,
+                 struct config **out, struct buffer *errors)
 {
     struct load load = {.errors = errors, .disk = disk, .config = mem_zalloc(sizeof *load.config)};
     load.digest = XXH3_createState();

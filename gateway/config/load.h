@@ -30,6 +30,11 @@ struct load {
     size_t failures; /* errors that the YAML reader did not count */
 };
 
+/* What config_load and config_embedded have in common (config.c). `path` null: the text names no
+ * files, or they are seen from the working directory. */
+int config_parse(struct bytes text, const char *path, const char *origin, const struct disk *disk,
+                 struct config **out, struct buffer *errors);
+
 /* ---- rows.c: every option ---- */
 
 /* A section is a mapping whose rows describe a struct inside struct config. */
