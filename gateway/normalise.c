@@ -272,12 +272,11 @@ static bool is_raw(const struct metric *metric, const struct batch_row *row)
 
 /* Compares with the newest reading of the series and becomes it, unless it is older. A null keeps
  * the value before it: it must not hide a reset. */
-static void apply_history(struct normaliser *normaliser, const struct metric *metric,
-                          struct batch_row *row)
+static void apply_history(struct normaliser *normaliser, struct series_key key,
+                          const struct metric *metric, struct batch_row *row)
 {
     bool fresh = false;
     bool raw = is_raw(metric, row);
-    struct series_key key = series_key_of(row->vendor, row->device, row->metric);
     struct series *series = series_table_touch(normaliser->series, key, row->seq, &fresh);
     if (!fresh && row->ts_ms < series->ts_ms) {
         row->flags |= FLAG_LATE;
@@ -300,7 +299,8 @@ static void apply_history(struct normaliser *normaliser, const struct metric *me
 }
 
 static void normalise_one(struct normaliser *normaliser, const struct normalise_context *context,
-                          const struct reading *reading, struct batch_builder *out)
+                          const struct reading *reading, struct series_key key,
+                          struct batch_builder *out)
 {
     struct batch_row row = {
         .vendor = context->vendor,
@@ -326,8 +326,26 @@ static void normalise_one(struct normaliser *normaliser, const struct normalise_
         apply_range(metric, &row);
     if (metric && row.has_value && row.unscaled < 0 && strcmp(metric->name, "flow") == 0)
         mark(&row, FLAG_REVERSE, QUALITY_GOOD);
-    apply_history(normaliser, metric, &row);
+    apply_history(normaliser, key, metric, &row);
     batch_builder_add(out, &row);
+}
+
+/* A slice of the readings: names to keys first, so that the memory of all of them is on its way
+ * while the first is worked on. A third of the time of a reading went into that wait. */
+enum { SLICE = 16 };
+
+static void normalise_slice(struct normaliser *normaliser, const struct normalise_context *context,
+                            const struct reading *readings, size_t count, struct batch_builder *out)
+{
+    struct series_key keys[SLICE];
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = series_key_of(context->vendor, readings[i].device, readings[i].metric);
+        series_table_expect(normaliser->series, keys[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        series_table_expect_soon(normaliser->series, keys[i]);
+    for (size_t i = 0; i < count; i++)
+        normalise_one(normaliser, context, &readings[i], keys[i], out);
 }
 
 int normalise(struct normaliser *normaliser, const struct normalise_context *context,
@@ -336,7 +354,9 @@ int normalise(struct normaliser *normaliser, const struct normalise_context *con
 {
     if (!names_are_good(context, readings, reason, detail))
         return -1;
-    for (size_t i = 0; i < readings->count; i++)
-        normalise_one(normaliser, context, &readings->items[i], out);
+    for (size_t i = 0; i < readings->count; i += SLICE) {
+        size_t left = readings->count - i;
+        normalise_slice(normaliser, context, &readings->items[i], left < SLICE ? left : SLICE, out);
+    }
     return (int)readings->count;
 }

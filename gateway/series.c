@@ -188,6 +188,19 @@ struct series *series_table_touch(struct series_table *table, struct series_key 
     return series;
 }
 
+void series_table_expect(const struct series_table *table, struct series_key key)
+{
+    __builtin_prefetch(&table->slots[key.low & (table->slot_count - 1)]);
+}
+
+/* Mostly the first slot is the right one; a wrong guess costs nothing but the guess. */
+void series_table_expect_soon(const struct series_table *table, struct series_key key)
+{
+    uint32_t index = table->slots[key.low & (table->slot_count - 1)].index;
+    if (index)
+        __builtin_prefetch(&table->entries[index - 1], 1);
+}
+
 /* ---- save and load ---- */
 
 static uint64_t newest_heard(const struct series_table *table)

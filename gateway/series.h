@@ -45,6 +45,11 @@ struct series_key series_key_of(struct bytes vendor, struct bytes device, struct
 struct series *series_table_touch(struct series_table *table, struct series_key key, uint64_t heard,
                                   bool *fresh);
 
+/* A table of many series does not fit the cache, and the two reads of a search wait for memory.
+ * These only start them: the first as soon as a key is known, the second a few keys later. */
+void series_table_expect(const struct series_table *table, struct series_key key);
+void series_table_expect_soon(const struct series_table *table, struct series_key key);
+
 /* As bytes (appended) and back. Load replaces everything; after an error the table is empty. */
 void series_table_save(const struct series_table *table, struct buffer *out);
 int series_table_load(struct series_table *table, struct bytes saved, struct err *err);
