@@ -14,6 +14,12 @@
 
 enum { FILE_NAME_SIZE = 96, DAY_NAME_SIZE = 16 };
 
+static inline bool file_range_equal(const struct file_range *a, const struct file_range *b)
+{
+    return a->gateway == b->gateway && a->generation == b->generation &&
+           a->first_seq == b->first_seq && a->last_seq == b->last_seq;
+}
+
 const char *file_name_format(const struct file_range *range, char out[FILE_NAME_SIZE]);
 bool file_name_parse(const char *name, struct file_range *out);
 /* `day` as of day_of_ms. */

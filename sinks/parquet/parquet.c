@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The sink: takes a unit from the lane, has it written by a worker thread, answers when it is durable.
- * The lane's loop never waits for the disk but in start(). Separate from the store, which knows files
- * and no threads.
+ * Between units it merges files and removes old days. The lane's loop never waits for the disk but in
+ * start(). Separate from the store, which knows files and no threads.
  *
  * Everything runs on the lane's thread, but for the job, which has the store to itself until on_job_done,
  * and metrics(), which reads atomics.
@@ -13,11 +13,31 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "sinks/parquet/compact.h"
 #include "sinks/parquet/options.h"
-#include "sinks/parquet/store.h"
+#include "sinks/parquet/retain.h"
 #include "sinks/parquet/unit.h"
 
-enum { PAGE_ROWS = 20000, FRESH_LEVEL = 1 };
+enum {
+    PAGE_ROWS = 20000,
+    FRESH_LEVEL = 1, /* zstd: soon merged anyway */
+    TICK_MS = 1000,
+    OLD_STAYS_MS = 60 * 1000, /* readers that listed a day before it was exchanged may finish */
+    SETTLE_MS = 600 * 1000,
+    FAILURE_PAUSE_MS = 60 * 1000,
+    OLD_MAX = 64,
+};
+
+/* What has the store at the moment; one at a time, on a worker thread. */
+enum job { JOB_NONE, JOB_UNIT, JOB_EXCHANGE, JOB_RETAIN, JOB_REMOVE };
+
+/* A folder that was exchanged, until it is removed. */
+struct old_day {
+    char *path;
+    int64_t since_ms;
+};
 
 struct sink {
     struct sink_host *host;
@@ -26,11 +46,25 @@ struct sink {
     struct store store;
     bool started;
 
-    struct unit *unit; /* written and not answered; at most one */
     uv_work_t work;
+    enum job job;
     int status; /* of the job */
-    struct unit_result result;
     struct err err;
+    struct unit *unit; /* written and not answered; at most one */
+    struct unit_result result;
+    int64_t retain_day;
+
+    /* The merge runs beside the jobs: it does not touch the store. */
+    uv_work_t merge_work;
+    bool merging, merged; /* on its thread; done, and waits for its exchange */
+    int merge_status;
+    struct err merge_err;
+    struct compact_plan plan;
+    uint64_t safe_below;
+    int64_t paused_until_ms; /* after a failure, monotonic */
+
+    struct old_day old[OLD_MAX]; /* oldest first */
+    size_t old_count;
 
     uv_timer_t tick;
     bool tick_is_open;
@@ -40,6 +74,7 @@ struct sink {
 
     _Atomic uint64_t rows, files, bytes, refused, failures;
     _Atomic uint64_t files_now, bytes_now;
+    _Atomic uint64_t compactions, compacted_rows, compaction_failures, days_removed;
 };
 
 /* ---- life ---- */
@@ -75,6 +110,8 @@ static void show_store(struct sink *sink)
     atomic_store_explicit(&sink->bytes_now, sink->store.bytes, memory_order_relaxed);
 }
 
+static void on_tick(uv_timer_t *timer);
+
 static int parquet_start(struct sink *sink, uint64_t cursor, struct err *err)
 {
     if (!sink->tick_is_open) {
@@ -86,7 +123,9 @@ static int parquet_start(struct sink *sink, uint64_t cursor, struct err *err)
     if (result < 0)
         return err_wrap(err, result, "sink %s", sink->host->name);
     sink->started = true;
+    sink->safe_below = cursor;
     show_store(sink);
+    uv_timer_start(&sink->tick, on_tick, TICK_MS, TICK_MS);
     return 0;
 }
 
@@ -107,19 +146,63 @@ static int check_space(const struct sink *sink, struct err *err)
     return 0;
 }
 
-/* On a worker thread. */
-static void do_unit(uv_work_t *work)
+static struct parquet_options file_options(const struct sink *sink, int zstd_level)
 {
-    struct sink *sink = container_of(work, struct sink, work);
-    struct parquet_options options = {
+    return (struct parquet_options){
         .scaled = sink->options->value == PARQUET_VALUE_SCALED,
-        .zstd_level = FRESH_LEVEL,
+        .zstd_level = zstd_level,
         .row_group_rows = (uint32_t)sink->options->row_group_rows,
         .page_rows = PAGE_ROWS,
     };
-    sink->status = check_space(sink, &sink->err);
-    if (sink->status == 0)
-        sink->status = unit_store(&sink->store, sink->unit, &options, &sink->result, &sink->err);
+}
+
+static int store_unit(struct sink *sink)
+{
+    struct parquet_options options = file_options(sink, FRESH_LEVEL);
+    int status = check_space(sink, &sink->err);
+    if (status == 0)
+        status = unit_store(&sink->store, sink->unit, &options, &sink->result, &sink->err);
+    return status;
+}
+
+/* ---- jobs ---- */
+
+static int exchange_merged(struct sink *sink)
+{
+    char *old = NULL;
+    int status = compact_exchange(&sink->store, &sink->plan, &old, &sink->err);
+    if (old)
+        sink->old[sink->old_count++] = (struct old_day){old, clock_monotonic_ms()};
+    if (status < 0)
+        compact_give_up(&sink->store, &sink->plan, status);
+    return status;
+}
+
+static int remove_oldest(struct sink *sink)
+{
+    struct old_day old = sink->old[0];
+    sink->old_count--;
+    memmove(&sink->old[0], &sink->old[1], sink->old_count * sizeof sink->old[0]);
+    int result = store_remove_dir(&sink->store, old.path);
+    if (result < 0) /* the next start removes it */
+        result = store_error(&sink->err, result, "remove", old.path);
+    free(old.path);
+    return result;
+}
+
+/* On a worker thread. */
+static void do_job(uv_work_t *work)
+{
+    struct sink *sink = container_of(work, struct sink, work);
+    switch (sink->job) {
+    case JOB_UNIT: sink->status = store_unit(sink); break;
+    case JOB_EXCHANGE: sink->status = exchange_merged(sink); break;
+    case JOB_RETAIN:
+        sink->status = retain_remove_day(&sink->store, sink->retain_day, &sink->err);
+        break;
+    case JOB_REMOVE: sink->status = remove_oldest(sink); break;
+    case JOB_NONE: break;
+    }
 }
 
 static void finish_closing(struct sink *sink);
@@ -136,12 +219,10 @@ static void count(struct sink *sink)
     show_store(sink);
 }
 
-static void on_unit_done(uv_work_t *work, int status)
+static void finish_unit(struct sink *sink)
 {
-    struct sink *sink = container_of(work, struct sink, work);
     struct unit *unit = sink->unit;
     struct unit_result result = sink->result;
-    gw_assert(status == 0);
     count(sink);
     sink->unit = NULL;
     sink->result = (struct unit_result){0};
@@ -151,15 +232,146 @@ static void on_unit_done(uv_work_t *work, int status)
     else
         sink->host->answer(sink->host, unit, SINK_RETRY, NULL, 0, sink->err.text);
     unit_result_fini(&result);
-    if (sink->closing)
-        finish_closing(sink);
+}
+
+static void finish_exchange(struct sink *sink)
+{
+    if (sink->status == 0) {
+        atomic_fetch_add_explicit(&sink->compactions, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&sink->compacted_rows, sink->plan.result.rows,
+                                  memory_order_relaxed);
+    }
+    compact_plan_fini(&sink->plan);
+    sink->merged = false;
+}
+
+/* Housekeeping that failed is tried again after a pause; readings are safe meanwhile. */
+static void pause_after(struct sink *sink, const char *event, const struct err *err)
+{
+    atomic_fetch_add_explicit(&sink->compaction_failures, 1, memory_order_relaxed);
+    sink->paused_until_ms = clock_monotonic_ms() + FAILURE_PAUSE_MS;
+    log_event(LOG_WARN, event, "sink=%s why=\"%s\"", sink->host->name, err->text);
+}
+
+static void next_job(struct sink *sink);
+
+static void on_job_done(uv_work_t *work, int status)
+{
+    struct sink *sink = container_of(work, struct sink, work);
+    gw_assert(status == 0);
+    enum job job = sink->job;
+    sink->job = JOB_NONE;
+    show_store(sink);
+    if (job != JOB_UNIT && sink->status < 0)
+        pause_after(sink, "parquet_housekeeping_failed", &sink->err);
+    if (job == JOB_EXCHANGE)
+        finish_exchange(sink);
+    else if (job == JOB_RETAIN && sink->status == 0)
+        atomic_fetch_add_explicit(&sink->days_removed, 1, memory_order_relaxed);
+    else if (job == JOB_UNIT)
+        finish_unit(sink);
+    next_job(sink);
+}
+
+static void begin_job(struct sink *sink, enum job job)
+{
+    sink->job = job;
+    gw_assert(uv_queue_work(sink->host->loop, &sink->work, do_job, on_job_done) == 0);
+}
+
+/* ---- housekeeping ---- */
+
+/* On a worker thread, beside the jobs. */
+static void do_merge(uv_work_t *work)
+{
+    struct sink *sink = container_of(work, struct sink, merge_work);
+    struct parquet_options options = file_options(sink, (int)sink->options->compression);
+    sink->merge_status = compact_merge(sink->host->disk, &sink->plan, &options, &sink->merge_err);
+}
+
+static void on_merge_done(uv_work_t *work, int status)
+{
+    struct sink *sink = container_of(work, struct sink, merge_work);
+    gw_assert(status == 0);
+    sink->merging = false;
+    sink->merged = true;
+    next_job(sink);
+}
+
+static void begin_merge(struct sink *sink)
+{
+    struct compact_policy policy = {
+        .safe_below = sink->safe_below,
+        .files_max = (size_t)sink->options->files_max,
+        .today = day_of_ms(clock_wall_ms()),
+        .now_ms = clock_monotonic_ms(),
+        .settle_ms = SETTLE_MS,
+    };
+    if (!sink->options->compact || sink->old_count + 1 >= OLD_MAX ||
+        !compact_choose(&sink->store, &policy, &sink->plan))
+        return;
+    sink->merging = true;
+    gw_assert(uv_queue_work(sink->host->loop, &sink->merge_work, do_merge, on_merge_done) == 0);
+}
+
+static void drop_failed_merge(struct sink *sink)
+{
+    pause_after(sink, "parquet_merge_failed", &sink->merge_err);
+    compact_give_up(&sink->store, &sink->plan, sink->merge_status);
+    compact_plan_fini(&sink->plan);
+    sink->merged = false;
+}
+
+static bool retention_due(struct sink *sink)
+{
+    struct retain_policy policy = {sink->options->keep_ms, sink->options->keep_bytes,
+                                   clock_wall_ms()};
+    return retain_due(&sink->store, &policy, &sink->retain_day);
+}
+
+static bool old_due(const struct sink *sink)
+{
+    return sink->old_count && clock_monotonic_ms() - sink->old[0].since_ms >= OLD_STAYS_MS;
+}
+
+/* The store is free: what next? Units first. */
+static void next_job(struct sink *sink)
+{
+    if (sink->job != JOB_NONE)
+        return;
+    if (sink->closing) {
+        if (!sink->merging)
+            finish_closing(sink);
+        return;
+    }
+    if (sink->merged && sink->merge_status < 0)
+        drop_failed_merge(sink);
+    bool paused = clock_monotonic_ms() < sink->paused_until_ms;
+    bool retain = !paused && !sink->merging && !sink->merged && retention_due(sink);
+    if (sink->unit)
+        begin_job(sink, JOB_UNIT);
+    else if (sink->merged)
+        begin_job(sink, JOB_EXCHANGE);
+    else if (retain)
+        begin_job(sink, JOB_RETAIN);
+    else if (old_due(sink))
+        begin_job(sink, JOB_REMOVE);
+    else if (!paused && !sink->merging)
+        begin_merge(sink);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    next_job(container_of(timer, struct sink, tick));
 }
 
 static void parquet_write(struct sink *sink, struct unit *unit)
 {
     gw_assert(sink->unit == NULL && sink->started && !sink->closing);
     sink->unit = unit;
-    gw_assert(uv_queue_work(sink->host->loop, &sink->work, do_unit, on_unit_done) == 0);
+    /* The lane has synced its cursor behind all units before this one: those never come again. */
+    sink->safe_below = unit->first_seq;
+    next_job(sink);
 }
 
 /* ---- closing ---- */
@@ -172,6 +384,13 @@ static void on_tick_closed(uv_handle_t *handle)
 
 static void finish_closing(struct sink *sink)
 {
+    if (uv_is_closing((uv_handle_t *)&sink->tick))
+        return;
+    /* A merge that nobody will put in its place, and folders that wait: the next start removes them. */
+    compact_plan_fini(&sink->plan);
+    for (size_t i = 0; i < sink->old_count; i++)
+        free(sink->old[i].path);
+    sink->old_count = 0;
     store_close(&sink->store);
     sink->started = false;
     uv_close((uv_handle_t *)&sink->tick, on_tick_closed);
@@ -185,9 +404,14 @@ static void parquet_close(struct sink *sink, void (*closed)(void *arg), void *ar
     sink->closed_arg = arg;
     if (!sink->tick_is_open)
         gw_assert(uv_timer_init(sink->host->loop, &sink->tick) == 0);
-    /* A unit under way is soon durable or not, and is then answered truly. */
-    if (sink->unit == NULL)
-        finish_closing(sink);
+    /* A unit under way is soon durable or not, and is then answered truly; one that waits behind
+     * housekeeping is given back. */
+    struct unit *waiting = sink->job == JOB_UNIT ? NULL : sink->unit;
+    if (waiting) {
+        sink->unit = NULL;
+        sink->host->answer(sink->host, waiting, SINK_CLOSED, NULL, 0, NULL);
+    }
+    next_job(sink);
 }
 
 static void parquet_fini(struct sink *sink)
@@ -223,6 +447,15 @@ static void parquet_metrics(struct sink *sink, struct buffer *out)
                &sink->refused);
     put_metric(out, name, "failures_total", "counter", "Units that could not be written yet.",
                &sink->failures);
+    put_metric(out, name, "compactions_total", "counter", "Merges of small files.",
+               &sink->compactions);
+    put_metric(out, name, "compacted_rows_total", "counter", "Readings written again by merges.",
+               &sink->compacted_rows);
+    put_metric(out, name, "housekeeping_failures_total", "counter",
+               "Merges and removals that failed; they are tried again.",
+               &sink->compaction_failures);
+    put_metric(out, name, "days_removed_total", "counter", "Days removed by keep and keep_bytes.",
+               &sink->days_removed);
     put_metric(out, name, "files", "gauge", "Files in the folder.", &sink->files_now);
     put_metric(out, name, "bytes", "gauge", "Bytes of all files in the folder.", &sink->bytes_now);
 }

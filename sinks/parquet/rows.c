@@ -70,6 +70,16 @@ uint32_t rows_add(struct rows *rows)
     return rows->count++;
 }
 
+uint32_t rows_extend(struct rows *rows, uint32_t more)
+{
+    gw_assert(more <= ROWS_MAX - rows->count);
+    while (rows->capacity - rows->count < more)
+        grow(rows);
+    uint32_t first = rows->count;
+    rows->count += more;
+    return first;
+}
+
 uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess)
 {
     if (utf8_valid(in))

@@ -47,6 +47,8 @@ void rows_fini(struct rows *rows); /* accepts a zeroed object */
 void rows_clear(struct rows *rows);
 /* Room for one more; its number. The caller fills every column. */
 uint32_t rows_add(struct rows *rows);
+/* Room for `more`; the number of the first. */
+uint32_t rows_extend(struct rows *rows, uint32_t more);
 /* A string, made well-formed. */
 uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess);
 /* Row `row` of `from`. Both are scaled or neither is. */

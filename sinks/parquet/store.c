@@ -7,10 +7,10 @@
 #include "sinks/parquet/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 int store_error(struct err *err, int negative_errno, const char *what, const char *path)
@@ -37,6 +37,25 @@ char *store_file_path(const struct store *store, int64_t day, const struct file_
 
 /* ---- what is there ---- */
 
+static void forget_files(struct store *store, struct store_day *day)
+{
+    store->bytes -= day->bytes;
+    store->file_count -= day->file_count;
+    free(day->files);
+    *day = (struct store_day){.day = day->day, .changed_ms = day->changed_ms};
+}
+
+void store_forget_day(struct store *store, int64_t day)
+{
+    struct store_day *found = store_find_day(store, day);
+    if (found == NULL)
+        return;
+    forget_files(store, found);
+    size_t after = store->day_count - (size_t)(found - store->days) - 1;
+    memmove(found, found + 1, after * sizeof *found);
+    store->day_count--;
+}
+
 struct store_day *store_find_day(const struct store *store, int64_t day)
 {
     for (size_t i = 0; i < store->day_count; i++)
@@ -56,14 +75,6 @@ static struct store_day *add_day(struct store *store, int64_t day)
         store->days[at] = store->days[at - 1];
     store->days[at] = (struct store_day){.day = day};
     return &store->days[at];
-}
-
-static void forget_files(struct store *store, struct store_day *day)
-{
-    store->bytes -= day->bytes;
-    store->file_count -= day->file_count;
-    free(day->files);
-    *day = (struct store_day){.day = day->day};
 }
 
 static void add_file(struct store *store, struct store_day *day, const struct store_file *file)
@@ -87,7 +98,7 @@ static int take_name(struct store *store, struct store_day *day, const char *fol
     struct store_file file = {0};
     char *path = mem_printf("%s/%s", folder, name);
     int result = 0;
-    if (file_name_is_temporary(name)) {
+    if (store->opening && file_name_is_temporary(name)) {
         result = store->disk->unlink(store->disk, path);
         log_event(LOG_INFO, "parquet_temporary_removed", "path=%s", path);
     } else if (file_name_parse(name, &file.range)) {
@@ -121,22 +132,7 @@ int store_read_day(struct store *store, int64_t number, struct err *err)
     return result;
 }
 
-static int read_days(struct store *store, struct err *err)
-{
-    struct disk_names names = {0};
-    int result = store->disk->list(store->disk, store->path, &names);
-    if (result < 0)
-        result = store_error(err, result, "list", store->path);
-    for (size_t i = 0; i < names.count && result == 0; i++) {
-        int64_t day;
-        if (day_name_parse(names.names[i], &day))
-            result = store_read_day(store, day, err);
-    }
-    disk_names_fini(&names);
-    return result;
-}
-
-/* ---- opening ---- */
+/* ---- removing ---- */
 
 int store_remove_dir(const struct store *store, const char *path)
 {
@@ -151,136 +147,44 @@ int store_remove_dir(const struct store *store, const char *path)
     return result < 0 ? result : store->disk->rmdir(store->disk, path);
 }
 
-static const char lock_name[] = "lock";
-
-/* Whatever lies in the work folder is an unfinished day that nobody has seen, or an old one that was
- * exchanged for a new one: the tree is whole without it. */
-static int clear_work(struct store *store, struct err *err)
+static bool contains(const struct file_range *a, const struct file_range *b)
 {
-    struct disk_names names = {0};
-    int result = store->disk->list(store->disk, store->work, &names);
-    for (size_t i = 0; i < names.count && result == 0; i++) {
-        if (strcmp(names.names[i], lock_name) == 0)
+    return a->gateway == b->gateway && a->generation == b->generation &&
+           a->first_seq <= b->first_seq && a->last_seq >= b->last_seq &&
+           (a->first_seq < b->first_seq || a->last_seq > b->last_seq);
+}
+
+static bool is_contained(const struct store_day *day, const struct file_range *range)
+{
+    for (size_t i = 0; i < day->file_count; i++)
+        if (contains(&day->files[i].range, range))
+            return true;
+    return false;
+}
+
+int store_drop_contained(struct store *store, int64_t number, struct err *err)
+{
+    struct store_day *day = store_find_day(store, number);
+    char *folder = store_day_path(store, number);
+    bool synced = false;
+    int result = 0;
+    for (size_t i = 0; i < day->file_count && result == 0; i++) {
+        const struct file_range range = day->files[i].range;
+        if (range.gateway != store->identity.bits || !is_contained(day, &range))
             continue;
-        char *path = mem_printf("%s/%s", store->work, names.names[i]);
-        struct disk_stat stat = {0};
-        result = store->disk->stat(store->disk, path, &stat);
+        /* The larger file must be sure before the smaller goes. */
+        if (!synced)
+            result = store->disk->sync_dir(store->disk, folder);
+        synced = true;
+        char *path = store_file_path(store, number, &range);
         if (result == 0)
-            result = stat.directory ? store_remove_dir(store, path)
-                                    : store->disk->unlink(store->disk, path);
+            result = store->disk->unlink(store->disk, path);
+        if (result < 0)
+            result = store_error(err, result, "remove", path);
         free(path);
     }
-    disk_names_fini(&names);
-    return result < 0 ? store_error(err, result, "clear", store->work) : 0;
-}
-
-static int take_lock(struct store *store, struct err *err)
-{
-    char *path = mem_printf("%s/%s", store->work, lock_name);
-    int fd = store->disk->open(store->disk, path, O_RDWR | O_CREAT);
-    int result = fd < 0 ? store_error(err, fd, "open", path) : 0;
-    if (fd >= 0) {
-        store->lock_fd = fd;
-        int locked = store->disk->lock(store->disk, fd);
-        if (locked == -EWOULDBLOCK)
-            result = err_set(err, GW_ELOCKED,
-                             "%s is in use by another sink or gateway: give each "
-                             "a path of its own",
-                             store->path);
-        else if (locked < 0)
-            result = store_error(err, locked, "lock", path);
-    }
-    free(path);
-    return result;
-}
-
-static int make_folders(struct store *store, struct err *err)
-{
-    const char *const paths[] = {store->path, store->work};
-    for (size_t i = 0; i < array_count(paths); i++) {
-        int result = disk_make_dirs(store->disk, paths[i]);
-        if (result == -EACCES || result == -ENOTDIR || result == -EPERM)
-            return err_set(err, GW_EINVAL,
-                           "make folder %s: %s; give the sink a `path` that it may "
-                           "write to",
-                           paths[i], strerror(-result));
-        if (result < 0)
-            return store_error(err, result, "make folder", paths[i]);
-    }
-    return 0;
-}
-
-/* A crash between the rename of a file and the confirmation leaves files of one unit, the first one
- * from the cursor on. Anything else beyond the cursor was written by a journal that knew more than
- * ours does (invariant 5). */
-static int check_ahead(const struct store *store, uint64_t cursor, struct err *err)
-{
-    const struct file_range *begun = NULL;
-    for (size_t d = 0; d < store->day_count; d++) {
-        for (size_t f = 0; f < store->days[d].file_count; f++) {
-            const struct file_range *range = &store->days[d].files[f].range;
-            if (range->gateway != store->identity.bits || range->last_seq < cursor)
-                continue;
-            if (begun == NULL)
-                begun = range;
-            if (range->first_seq >= cursor && range->first_seq == begun->first_seq &&
-                range->last_seq == begun->last_seq && range->generation == begun->generation)
-                continue;
-            char name[FILE_NAME_SIZE];
-            return err_set(
-                err, GW_EINVAL,
-                "%s holds %s, which is ahead of this journal (its next number is %" PRIu64
-                "): the journal's volume was restored or wiped. To go on without "
-                "overwriting, give the journal a new identity: tidegate journal "
-                "new-identity",
-                store->path, file_name_format(range, name), cursor);
-        }
-    }
-    return 0;
-}
-
-/* The crash may have come between the rename and the sync of the folder; the unit will be found stored
- * when it comes again, so what it relies on is synced now. */
-static int settle_begun(const struct store *store, uint64_t cursor, struct err *err)
-{
-    int result = 0;
-    for (size_t d = 0; d < store->day_count && result == 0; d++) {
-        bool begun = false;
-        for (size_t f = 0; f < store->days[d].file_count; f++)
-            begun |= store->days[d].files[f].range.last_seq >= cursor;
-        if (!begun)
-            continue;
-        char *folder = store_day_path(store, store->days[d].day);
-        result = store->disk->sync_dir(store->disk, folder);
-        if (result == 0)
-            result = store->disk->sync_dir(store->disk, store->path);
-        if (result < 0)
-            result = store_error(err, result, "sync", folder);
-        free(folder);
-    }
-    return result;
-}
-
-int store_open(struct store *store, const struct disk *disk, const char *path,
-               struct identity identity, uint64_t cursor, struct err *err)
-{
-    *store = (struct store){.disk = disk, .identity = identity, .lock_fd = -1};
-    store->path = mem_strdup(path);
-    store->work = mem_printf("%s.work", path);
-    int result = make_folders(store, err);
-    if (result == 0)
-        result = take_lock(store, err);
-    if (result == 0)
-        result = clear_work(store, err);
-    if (result == 0)
-        result = read_days(store, err);
-    if (result == 0)
-        result = check_ahead(store, cursor, err);
-    if (result == 0)
-        result = settle_begun(store, cursor, err);
-    if (result < 0)
-        store_close(store);
-    return result;
+    free(folder);
+    return result < 0 || !synced ? result : store_read_day(store, number, err);
 }
 
 void store_close(struct store *store)
@@ -290,6 +194,7 @@ void store_close(struct store *store)
     for (size_t i = 0; i < store->day_count; i++)
         free(store->days[i].files);
     free(store->days);
+    free(store->damaged);
     free(store->path);
     free(store->work);
     *store = (struct store){.lock_fd = -1};
@@ -372,11 +277,13 @@ int store_put(struct store *store, int64_t day, const struct file_range *range,
         result = write_rows(file, options, rows, order, err);
     if (result == 0)
         result = publish(store, temporary, path, folder, err);
-    if (result == 0)
-        add_file(store, add_day(store, day),
-                 &(struct store_file){*range, parquet_file_bytes(file)});
-    else
+    if (result == 0) {
+        struct store_day *there = add_day(store, day);
+        add_file(store, there, &(struct store_file){*range, parquet_file_bytes(file)});
+        there->changed_ms = clock_monotonic_ms();
+    } else {
         store->disk->unlink(store->disk, temporary);
+    }
     parquet_file_free(file);
     free(temporary);
     free(path);

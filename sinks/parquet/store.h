@@ -23,6 +23,7 @@ struct store_day {
     size_t file_count;
     uint64_t bytes;
     bool foreign; /* holds names that are not ours: its folder is never exchanged or removed */
+    int64_t changed_ms; /* monotonic, of the last unit; 0: none since the store was opened */
 };
 
 struct store {
@@ -34,6 +35,10 @@ struct store {
     struct store_day *days; /* by day */
     size_t day_count;
     uint64_t bytes, file_count;
+    bool exchange;              /* the file system can exchange two folders */
+    bool opening;               /* temporary files are what a crash left */
+    struct file_range *damaged; /* files that a merge could not read: left alone */
+    size_t damaged_count;
 };
 
 /* Makes the folders, takes the lock, removes what a crash left, lists what is there. `cursor` is the
@@ -63,6 +68,10 @@ char *store_day_path(const struct store *store, int64_t day);
 char *store_file_path(const struct store *store, int64_t day, const struct file_range *range);
 /* The list of a day's files as it now is on disk. */
 int store_read_day(struct store *store, int64_t day, struct err *err);
+/* The day's folder is gone. */
+void store_forget_day(struct store *store, int64_t day);
+/* Remove files of ours whose readings are in a larger file too. */
+int store_drop_contained(struct store *store, int64_t day, struct err *err);
 /* Remove a folder of plain files. */
 int store_remove_dir(const struct store *store, const char *path);
 /* GW_EFULL for a full disk, GW_EIO for others, with the text. */
