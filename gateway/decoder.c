@@ -408,6 +408,7 @@ int decoder_start(struct decoder *decoder, struct err *err)
 {
     if (pthread_create(&decoder->thread, NULL, decoder_main, decoder))
         return err_set(err, GW_ELIMIT, "decoder: no thread can be made");
+    pthread_setname_np(decoder->thread, "decoder");
     decoder->started = true;
     return 0;
 }

@@ -511,6 +511,9 @@ int lane_start(struct lane *lane, struct err *err)
         return err_set(err, rc, "sink %s: too many lanes", lane->host.name);
     if (pthread_create(&lane->thread, NULL, lane_main, lane))
         return err_set(err, GW_ELIMIT, "sink %s: no thread can be made", lane->host.name);
+    char name[16]; /* what the kernel keeps */
+    snprintf(name, sizeof name, "lane-%.10s", lane->host.name);
+    pthread_setname_np(lane->thread, name);
     lane->started = true;
     return 0;
 }

@@ -403,6 +403,7 @@ int loop_start(struct loop *loop, struct err *err)
     int status = pthread_create(&loop->thread, NULL, run, loop);
     if (status)
         return err_set(err, GW_EIO, "mqtt: start a thread: %s", uv_strerror(-status));
+    pthread_setname_np(loop->thread, "mqtt");
     loop->started = true;
     return 0;
 }
