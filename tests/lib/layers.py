@@ -99,7 +99,8 @@ def check_file(path, text):
                 yield f"{path}: includes {target}, another island"
     if path.endswith(".h") or path.startswith(DISK_ALLOWED):
         return
-    own = set(re.findall(r"^static\b[^;(]*?\b(\w+)\(", text, re.M))  # functions of the same name
+    begin = r"^\s*" if path.endswith(".cc") else "^"  # methods are indented
+    own = set(re.findall(begin + r"[a-z][^;(=]*?\b(\w+)\([^;]*$", text, re.M))  # functions of the same name
     for call in DISK_CALL.finditer(strip(text)):
         if call.group(1) not in own:
             yield f"{path}: calls {call.group(1)}(), which only base/disk.c does"
