@@ -128,6 +128,7 @@ static int next_header(struct journal_reader *reader, const struct segment *segm
         .place = {reader->journal->identity, reader->salt, reader->number, reader->offset},
         .limit = segment->end < reader->file_size ? segment->end : reader->file_size,
         .expected_seq = segment->header.first_seq,
+        .void_seq = segment->void_seq,
     };
     int rc = scan_next(&scan, out);
     if (rc < 0)
@@ -180,7 +181,8 @@ static enum journal_read tell_gap(struct journal_reader *reader, uint64_t up_to,
         .first_seq = reader->expected,
         .seq_count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX,
     };
-    reader->expected += out->seq_count;
+    /* All of it at once: bytes that claim a number far away must not keep anybody busy. */
+    reader->expected = up_to;
     return JOURNAL_DAMAGED;
 }
 

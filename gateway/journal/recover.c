@@ -21,7 +21,6 @@ struct found {
     bool header_ok;
     bool trusted; /* the successor says where it ends: `limit` */
     uint64_t limit;
-    uint64_t void_seq;
 };
 
 struct recovery {
@@ -157,8 +156,9 @@ static void bound(struct recovery *recovery, size_t index)
         if (!later->header_ok)
             continue;
         const struct segment_header *header = &later->segment.header;
-        if (found->void_seq == 0 || header->first_seq < found->void_seq)
-            found->void_seq = header->first_seq;
+        uint64_t *void_seq = &found->segment.void_seq;
+        if (*void_seq == 0 || header->first_seq < *void_seq)
+            *void_seq = header->first_seq;
         if (header->before == found->segment.header.number) {
             found->trusted = true;
             found->limit = header->before_end;
@@ -268,7 +268,7 @@ static void begin_walk(struct recovery *recovery, struct found *found, uint64_t 
                            SEGMENT_HEADER_BYTES},
                  .limit = limit,
                  .expected_seq = segment->header.first_seq,
-                 .void_seq = found->void_seq},
+                 .void_seq = found->segment.void_seq},
         .segment = segment,
         .good_end = SEGMENT_HEADER_BYTES,
     };
@@ -370,7 +370,7 @@ static void end_older(struct recovery *recovery, const struct found *found, stru
     if (!found->trusted || walk->good_end >= found->limit)
         return;
     walk->segment->end = walk->scan.limit > walk->good_end ? walk->scan.limit : walk->good_end;
-    count_damage(recovery, walk, found->limit, found->void_seq);
+    count_damage(recovery, walk, found->limit, found->segment.void_seq);
 }
 
 static int recover_segment(struct recovery *recovery, size_t index, uint64_t expected_seq,

@@ -35,6 +35,7 @@ struct segment_header {
 struct segment {
     struct segment_header header;
     uint64_t next_seq;  /* behind its last extent */
+    uint64_t void_seq;  /* what it holds from there on a successor has made void; 0: nothing */
     uint64_t end;       /* offset: everything below is durable */
     uint64_t allocated; /* size of the file */
     uint64_t extents;

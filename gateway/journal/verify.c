@@ -111,6 +111,7 @@ static int check_segment(struct verify *verify, const struct segment *segment)
                   SEGMENT_HEADER_BYTES},
         .limit = segment->end,
         .expected_seq = segment->header.first_seq,
+        .void_seq = segment->void_seq,
     };
     uint64_t extents = verify->extents;
     uint64_t damaged = verify->damaged;
