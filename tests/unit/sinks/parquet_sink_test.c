@@ -14,15 +14,13 @@
 #include <cmocka.h>
 
 #include "lib/fault_disk.h"
+#include "lib/parquet_tally.h"
 #include "lib/sink_lane.h"
 #include "lib/temp_dir.h"
-#include "sinks/parquet/compact.h"
 #include "sinks/parquet/parquet.h"
-#include "sinks/parquet/reader.h"
-#include "sinks/parquet/retain.h"
 
 enum { DAY_MS = 86400000 };
-static const int64_t MIDNIGHT = 20413LL * DAY_MS; /* 2025-11-22 */
+static const int64_t MIDNIGHT = 20413LL * DAY_MS; /* 2025-11-21 */
 
 static void start(struct sink_lane *lane, const struct disk *disk, const char *dir, uint64_t cursor)
 {
@@ -35,78 +33,24 @@ static void start(struct sink_lane *lane, const struct disk *disk, const char *d
     assert_int_equal(result, 0);
 }
 
-/* ---- looking at the files as a reader would ---- */
-
-struct tally {
-    uint64_t rows, files;
-    uint64_t sum;  /* of all sequence numbers, so that a row for another shows */
-    uint8_t *seen; /* how often each sequence number below 10,000 */
-};
-
-static void tally_file(struct tally *tally, const char *path)
+static char *folder_of(const char *data)
 {
-    struct parquet_reader *reader = NULL;
-    struct err err = {0};
-    if (parquet_reader_open(&reader, &disk_real, path, &err) < 0)
-        fail_msg("%s", err.text);
-    for (size_t g = 0; g < parquet_reader_groups(reader); g++) {
-        struct rows rows;
-        rows_init(&rows, parquet_reader_scaled(reader));
-        if (parquet_reader_group(reader, g, &rows, &err) < 0)
-            fail_msg("%s", err.text);
-        for (uint32_t i = 0; i < rows.count; i++) {
-            tally->sum += (uint64_t)rows.seq[i];
-            tally->seen[rows.seq[i]]++;
-        }
-        tally->rows += rows.count;
-        rows_fini(&rows);
-    }
-    tally->files++;
-    parquet_reader_close(reader);
+    return mem_printf("%s/parquet", data);
 }
 
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t size = strlen(name), end = strlen(suffix);
-    return size >= end && strcmp(name + size - end, suffix) == 0;
-}
-
-/* Every *.parquet at any depth below the folder. */
-static void tally_dir(struct tally *tally, const char *path)
-{
-    struct disk_names names = {0};
-    if (disk_real.list(&disk_real, path, &names) < 0)
-        return;
-    for (size_t i = 0; i < names.count; i++) {
-        char *entry = mem_printf("%s/%s", path, names.names[i]);
-        struct disk_stat stat = {0};
-        assert_int_equal(disk_real.stat(&disk_real, entry, &stat), 0);
-        if (stat.directory)
-            tally_dir(tally, entry);
-        else if (ends_with(entry, ".parquet"))
-            tally_file(tally, entry);
-        free(entry);
-    }
-    disk_names_fini(&names);
-}
-
-static struct tally tally_of(const char *data)
-{
-    struct tally tally = {.seen = mem_zalloc(10000)};
-    char *path = mem_printf("%s/parquet", data);
-    tally_dir(&tally, path);
-    free(path);
-    return tally;
-}
-
-/* Sequence numbers 1..last, each exactly `times` times, and nothing else. */
 static void assert_exactly(const char *data, uint64_t last, unsigned times)
 {
-    struct tally tally = tally_of(data);
-    for (uint64_t seq = 1; seq <= last; seq++)
-        assert_int_equal(tally.seen[seq], times);
-    assert_int_equal(tally.rows, last * times);
-    free(tally.seen);
+    char *path = folder_of(data);
+    assert_tally(path, last, times);
+    free(path);
+}
+
+static struct tally tally_data(const char *data)
+{
+    char *path = folder_of(data);
+    struct tally tally = tally_of(path);
+    free(path);
+    return tally;
 }
 
 /* ---- units ---- */
@@ -122,7 +66,7 @@ static void a_unit_becomes_a_file_for_each_day(void **state)
     assert_int_equal(sink_lane_put(&lane, unit), SINK_STORED);
     sink_lane_fini(&lane);
     assert_exactly(dir.path, 1000, 1);
-    struct tally tally = tally_of(dir.path);
+    struct tally tally = tally_data(dir.path);
     assert_int_equal(tally.files, 2);
     struct disk_stat stat;
     char *path = mem_printf("%s/parquet/dt=2025-11-21/0123456789abcdef-00000000000000000001-"
@@ -130,7 +74,7 @@ static void a_unit_becomes_a_file_for_each_day(void **state)
                             dir.path);
     assert_int_equal(disk_real.stat(&disk_real, path, &stat), 0);
     free(path);
-    free(tally.seen);
+    tally_fini(&tally);
     test_unit_free(unit);
     temp_dir_remove(&dir);
 }
@@ -186,11 +130,11 @@ static void rows_with_endless_names_are_refused_and_the_rest_stored(void **state
     assert_int_equal(lane.answers[0].first_refusal.seq, 4);
     assert_string_equal(lane.answers[0].first_refusal.reason, "too_long");
     sink_lane_fini(&lane);
-    struct tally tally = tally_of(dir.path);
+    struct tally tally = tally_data(dir.path);
     assert_int_equal(tally.rows, 9);
     assert_int_equal(tally.seen[4], 0);
     batch->strings[batch->device[3]] = before;
-    free(tally.seen);
+    tally_fini(&tally);
     free(name);
     test_unit_free(unit);
     temp_dir_remove(&dir);
