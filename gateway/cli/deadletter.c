@@ -155,7 +155,8 @@ static int on_extent(void *arg, const struct extent *extent)
 static int letters_print(const struct cli_command *command, struct letters *letters)
 {
     const struct letter_options *options = letters->options;
-    struct folder_walk walk = {.extent = on_extent, .arg = letters, .done = &letters->done};
+    struct folder_walk walk = {
+        .extent = on_extent, .arg = letters, .done = &letters->done, .gaps_normal = true};
     struct journal *journal;
     struct err err;
     int rc = folder_open(options->data, &folder_logs[2], &journal, &err);

@@ -47,6 +47,8 @@ int folder_each(struct journal *journal, uint64_t from, struct folder_walk *walk
     while (!*walk->done && (rc = journal_reader_next(reader, &extent, err)) > 0) {
         if (rc == JOURNAL_EXTENT && walk->extent(walk->arg, &extent) == 0)
             continue;
+        if (rc == JOURNAL_DAMAGED && walk->gaps_normal)
+            continue; /* told apart from damage only by `journal verify` */
         walk->damaged++;
         fprintf(stderr, "damaged: messages %" PRIu64 " to %" PRIu64 "\n", extent.first_seq,
                 extent.first_seq + extent.seq_count - 1);

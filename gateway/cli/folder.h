@@ -18,11 +18,11 @@ extern const struct folder_log folder_logs[3]; /* raw, readings, dead */
 int folder_open(const char *data, const struct folder_log *log, struct journal **out,
                 struct err *err);
 
-/* Hears one extent; false ends the walk. GW_ECORRUPT counts as damage and the walk goes on. */
 struct folder_walk {
-    int (*extent)(void *arg, const struct extent *extent);
+    int (*extent)(void *arg, const struct extent *extent); /* 0, or GW_ECORRUPT: counts as damage */
     void *arg;
     bool *done;       /* set by `extent` when it has enough */
+    bool gaps_normal; /* dead letters: numbers between two of them are fine messages */
     uint64_t damaged; /* ranges that could not be read */
 };
 /* Every extent from `from` on that is there now. */

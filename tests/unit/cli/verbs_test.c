@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The verbs as a user sees them: exit code, standard output, standard error. Run in this process, with
+ * both streams in files; `tail` and `status` ask an admin interface with handlers of the test's own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "deadletter.h"
+#include "journal/rawlog.h"
+#include "lib/temp_dir.h"
+
+struct fixture {
+    struct temp_dir dir;
+    char *out, *err; /* of the last command */
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = mem_zalloc(sizeof *fixture);
+    temp_dir_make(&fixture->dir);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    temp_dir_remove(&fixture->dir);
+    free(fixture->out);
+    free(fixture->err);
+    free(fixture);
+    return 0;
+}
+
+/* ---- running a command ---- */
+
+struct redirect {
+    int fd, saved;
+    char *path;
+};
+
+static struct redirect redirect_begin(const struct fixture *fixture, int fd, const char *name,
+                                      int flags)
+{
+    struct redirect redirect = {fd, dup(fd), mem_printf("%s/%s", fixture->dir.path, name)};
+    int file = open(redirect.path, flags | O_CLOEXEC, 0600);
+    assert_true(file >= 0 && redirect.saved >= 0);
+    assert_true(dup2(file, fd) == fd);
+    close(file);
+    return redirect;
+}
+
+static char *redirect_end(struct redirect *redirect)
+{
+    struct buffer text = {0};
+    fflush(NULL);
+    dup2(redirect->saved, redirect->fd);
+    close(redirect->saved);
+    assert_int_equal(disk_read_file(&disk_real, redirect->path, 64 << 20, &text), 0);
+    free(redirect->path);
+    char *copy = bytes_strdup(buffer_bytes(&text));
+    buffer_fini(&text);
+    return copy;
+}
+
+/* The words of `line` as argv; `input` as standard input. */
+static int run(struct fixture *fixture, const char *line, const char *input)
+{
+    char *argv[32];
+    int argc = 0;
+    char *words = mem_strdup(line), *rest = NULL;
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        assert_true(argc + 1 < (int)array_count(argv));
+        argv[argc++] = word;
+    }
+    argv[argc] = NULL;
+    char *in_path = mem_printf("%s/in", fixture->dir.path);
+    assert_int_equal(disk_replace_file(&disk_real, in_path, bytes_text(input ? input : "")), 0);
+    fflush(NULL);
+    clearerr(stdin);
+    struct redirect in = redirect_begin(fixture, 0, "in", O_RDONLY);
+    struct redirect out = redirect_begin(fixture, 1, "out", O_WRONLY | O_CREAT | O_TRUNC);
+    struct redirect err = redirect_begin(fixture, 2, "err", O_WRONLY | O_CREAT | O_TRUNC);
+    rewind(stdin);
+    int code = cli_main(argc, argv);
+    free(fixture->out);
+    free(fixture->err);
+    fixture->err = redirect_end(&err);
+    fixture->out = redirect_end(&out);
+    free(redirect_end(&in));
+    free(in_path);
+    free(words);
+    return code;
+}
+
+/* ---- the program ---- */
+
+static void help_of_every_verb_goes_to_standard_output(void **state)
+{
+    static const char *const lines[] = {
+        "tidegate --help",           "tidegate help",
+        "tidegate run --help",       "tidegate validate --help",
+        "tidegate decode --help",    "tidegate tail --help",
+        "tidegate sim --help",       "tidegate status --help",
+        "tidegate journal --help",   "tidegate journal ls --help",
+        "tidegate version --help",   "tidegate journal verify --help",
+        "tidegate deadletter -h",    "tidegate journal show --help",
+        "tidegate deadletter ls -h", "tidegate deadletter show --help",
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < array_count(lines); i++) {
+        if (run(fixture, lines[i], NULL) != 0 || fixture->err[0])
+            fail_msg("%s: %s", lines[i], fixture->err);
+        assert_non_null(strstr(fixture->out, "Usage: tidegate "));
+    }
+}
+
+static void mistakes_on_the_command_line_end_with_two(void **state)
+{
+    static const char *const cases[][2] = {
+        {"tidegate", "Usage"},
+        {"tidegate jurnal", "did you mean `journal`"},
+        {"tidegate xyz", "unknown verb"},
+        {"tidegate run", "needs --data DIR"},
+        {"tidegate run --dta x", "did you mean --data"},
+        {"tidegate run --data", "--data needs a value"},
+        {"tidegate run --listen=nowhere --data x", "--listen"},
+        {"tidegate run -d x", "two dashes"},
+        {"tidegate run --data x more", "unexpected argument `more`"},
+        {"tidegate validate", "needs one of"},
+        {"tidegate validate --embedded --config x", "needs one of"},
+        {"tidegate decode", "needs --codec"},
+        {"tidegate decode --codec jsn", "unknown codec"},
+        {"tidegate decode --codec json --received noon", "RFC 3339"},
+        {"tidegate decode --codec json a b", "unexpected argument"},
+        {"tidegate journal", ""},
+        {"tidegate journal sho", "unknown action"},
+        {"tidegate journal show", "needs --data"},
+        {"tidegate journal show --data x --from 0", "--from"},
+        {"tidegate deadletter ls", "needs --data"},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < array_count(cases); i++) {
+        int code = run(fixture, cases[i][0], NULL);
+        if (code != EXIT_CODE_USAGE || strstr(fixture->err, cases[i][1]) == NULL)
+            fail_msg("%s: %d, %s", cases[i][0], code, fixture->err);
+    }
+}
+
+static void version_tells_what_is_in_it(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(run(fixture, "tidegate version", NULL), 0);
+    assert_memory_equal(fixture->out, "tidegate ", 9);
+    assert_int_equal(run(fixture, "tidegate version --json", NULL), 0);
+    assert_non_null(strstr(fixture->out, "\"json\":"));
+    assert_non_null(strstr(fixture->out, "\"parquet\""));
+}
+
+/* ---- validate, run ---- */
+
+static void validate_prints_embedded_and_reference(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(run(fixture, "tidegate validate --embedded", NULL), 0);
+    assert_string_equal(fixture->out, config_embedded_text());
+    assert_int_equal(run(fixture, "tidegate validate --reference", NULL), 0);
+    assert_non_null(strstr(fixture->out, "segment_size: 64MiB"));
+}
+
+static void bad_configuration_ends_with_78_and_all_errors(void **state)
+{
+    struct fixture *fixture = *state;
+    char *path = mem_printf("%s/c.yaml", fixture->dir.path);
+    assert_int_equal(disk_replace_file(&disk_real, path, bytes_text("dta: x\nrutes: []\n")), 0);
+    char *line = mem_printf("tidegate validate --config %s", path);
+    assert_int_equal(run(fixture, line, NULL), EXIT_CODE_CONFIG);
+    assert_non_null(strstr(fixture->err, "c.yaml:1:1: "));
+    assert_non_null(strstr(fixture->err, "c.yaml:2:1: "));
+    free(line);
+    line = mem_printf("tidegate validate --json --config %s", path);
+    assert_int_equal(run(fixture, line, NULL), EXIT_CODE_CONFIG);
+    assert_non_null(strstr(fixture->out, "\"ok\":false"));
+    assert_non_null(strstr(fixture->out, "\"line\":2,\"column\":1,\"text\":\"unknown option"));
+    free(line);
+    line = mem_printf("tidegate run --data %s/d --config %s", fixture->dir.path, path);
+    assert_int_equal(run(fixture, line, NULL), EXIT_CODE_CONFIG);
+    assert_non_null(strstr(fixture->err, "nothing was started"));
+    struct disk_stat stat;
+    char *data = mem_printf("%s/d", fixture->dir.path);
+    assert_true(disk_real.stat(&disk_real, data, &stat) < 0);
+    free(data);
+    free(line);
+    free(path);
+}
+
+/* ---- decode: other programs rely on this form ---- */
+
+static void decode_prints_rows_as_json(void **state)
+{
+    static const char payload[] =
+        "{\"device\": \"00012345\", \"time\": \"2026-11-21T08:00:00+08:00\", \"volume.total\": "
+        "123.456, \"pressure\": {\"value\": 0.31, \"unit\": \"MPa\"}}";
+    static const char rows[] =
+        "{\"vendor\":\"acme\",\"device\":\"00012345\",\"metric\":\"volume.total\",\"ts\":"
+        "\"2026-11-21T00:00:00.000Z\",\"value\":123.456,\"unit\":\"m3\",\"scale\":3,\"quality\":"
+        "\"good\",\"flags\":[],\"time_source\":\"device\",\"seq\":1,\"received\":"
+        "\"2026-11-21T00:05:00.000Z\",\"gateway\":\"0000000000000000\"}\n"
+        "{\"vendor\":\"acme\",\"device\":\"00012345\",\"metric\":\"pressure\",\"ts\":"
+        "\"2026-11-21T00:00:00.000Z\",\"value\":310,\"unit\":\"kPa\",\"scale\":0,\"quality\":"
+        "\"good\",\"flags\":[],\"time_source\":\"device\",\"seq\":1,\"received\":"
+        "\"2026-11-21T00:05:00.000Z\",\"gateway\":\"0000000000000000\"}\n";
+    struct fixture *fixture = *state;
+    assert_int_equal(
+        run(fixture, "tidegate decode --codec json --vendor acme --received 2026-11-21T00:05:00Z",
+            payload),
+        0);
+    assert_string_equal(fixture->out, rows);
+    assert_int_equal(run(fixture,
+                         "tidegate decode --topic v1/acme/json --received 2026-11-21T00:05:00Z -",
+                         payload),
+                     0);
+    assert_string_equal(fixture->out, rows);
+}
+
+static void decode_takes_device_hex_and_zone(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(
+        run(fixture,
+            "tidegate decode --codec json --device 7 --hex --received "
+            "2026-11-21T01:00:00Z",
+            "7b22666c6f77223a312c2274696d65223a2232303236 2d31312d32315430383a30303a3030227d"),
+        0);
+    assert_non_null(strstr(fixture->out, "\"vendor\":\"unknown\",\"device\":\"7\""));
+    /* the default's zone is +08:00 */
+    assert_non_null(strstr(fixture->out, "\"ts\":\"2026-11-21T00:00:00.000Z\""));
+}
+
+static void decode_of_refused_payloads_ends_with_65(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(run(fixture, "tidegate decode --codec json", "garbage"), EXIT_CODE_DATA);
+    assert_memory_equal(fixture->err, "not_json: ", 10);
+    assert_string_equal(fixture->out, "");
+    assert_int_equal(run(fixture, "tidegate decode --topic nowhere", "{}"), EXIT_CODE_DATA);
+    assert_memory_equal(fixture->err, "no_route: ", 10);
+    assert_int_equal(run(fixture, "tidegate decode --codec json --hex", "0g"), EXIT_CODE_DATA);
+    assert_int_equal(run(fixture, "tidegate decode --codec json --hex", "012"), EXIT_CODE_DATA);
+    assert_int_equal(run(fixture, "tidegate decode --codec json /no/such/file", NULL),
+                     EXIT_CODE_FAILED);
+}
+
+/* ---- tail, status ---- */
+
+static _Atomic int asked;
+
+static int handle_tail(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    const char *from = admin_argument(request, "from");
+    (void)arg;
+    atomic_fetch_add(&asked, 1);
+    if (from && strcmp(from, "0") == 0)
+        buffer_add_text(body, "{\"next\":5}\n"
+                              "{\"vendor\":\"acme\",\"device\":\"1\",\"metric\":\"flow\"}\n"
+                              "{\"vendor\":\"acme\",\"device\":\"11\",\"metric\":\"flow\"}\n");
+    else if (from && strcmp(from, "5") == 0)
+        buffer_add_text(body, "{\"next\":9}\n"
+                              "{\"vendor\":\"other\",\"device\":\"1\",\"metric\":\"flow\"}\n"
+                              "{\"vendor\":\"acme\",\"device\":\"1\",\"metric\":\"level\"}\n");
+    else
+        return 500;
+    return 200;
+}
+
+static int handle_status(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)arg;
+    (void)request;
+    buffer_add_text(body, "{\"ready\":true,\"raw\":{\"bytes\":67108864},\"lanes\":["
+                          "{\"name\":\"parquet\",\"rows\":12},{\"name\":\"b\",\"rows\":3}]}\n");
+    return 200;
+}
+
+static const struct admin_route routes[] = {
+    {"/tail", "application/x-ndjson", handle_tail},
+    {"/status", "application/json", handle_status},
+    {0},
+};
+
+static void tail_follows_and_filters(void **state)
+{
+    struct fixture *fixture = *state;
+    struct admin *admin;
+    struct err err;
+    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    char *line = mem_printf("tidegate tail --admin 127.0.0.1:%d --count 2 --vendor acme --device 1",
+                            admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_string_equal(fixture->out,
+                        "{\"vendor\":\"acme\",\"device\":\"1\",\"metric\":\"flow\"}\n"
+                        "{\"vendor\":\"acme\",\"device\":\"1\",\"metric\":\"level\"}\n");
+    assert_int_equal(asked, 2);
+    free(line);
+    line = mem_printf("tidegate tail --admin 127.0.0.1:%d --from 77", admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), EXIT_CODE_FAILED);
+    assert_non_null(strstr(fixture->err, "status 500"));
+    free(line);
+    admin_stop(admin);
+}
+
+static void status_is_a_table_or_the_json(void **state)
+{
+    struct fixture *fixture = *state;
+    struct admin *admin;
+    struct err err;
+    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    char *line = mem_printf("tidegate status --admin 127.0.0.1:%d", admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_non_null(strstr(fixture->out, "ready                true\n"));
+    assert_non_null(strstr(fixture->out, "bytes                64.0 MiB\n"));
+    assert_non_null(strstr(fixture->out, "  name     rows\n  parquet  12  \n  b        3   \n"));
+    free(line);
+    line = mem_printf("tidegate status --json --admin 127.0.0.1:%d", admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_memory_equal(fixture->out, "{\"ready\":true,", 14);
+    free(line);
+    admin_stop(admin);
+}
+
+static void nobody_there_ends_with_69(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(run(fixture, "tidegate tail --admin 127.0.0.1:1", NULL),
+                     EXIT_CODE_UNAVAILABLE);
+    assert_non_null(strstr(fixture->err, "is the gateway running"));
+    assert_int_equal(run(fixture, "tidegate status --admin 127.0.0.1:1", NULL),
+                     EXIT_CODE_UNAVAILABLE);
+}
+
+/* ---- journal, deadletter ---- */
+
+static void extent_append(const char *dir, enum journal_kind kind, const struct extent *extent)
+{
+    struct journal_options options = {
+        .disk = &disk_real, .dir = dir, .kind = kind, .segment_bytes = 1 << 20};
+    struct journal_recovery recovery;
+    struct journal *journal;
+    struct err err;
+    if (journal_open(&journal, &options, &recovery, &err) || journal_append(journal, extent, &err))
+        fail_msg("%s", err.text);
+    journal_close(journal);
+}
+
+/* A data folder with one dead letter, of three bytes that are no text, and two empty logs. */
+static char *folder_make(const struct fixture *fixture)
+{
+    char *data = mem_printf("%s/data", fixture->dir.path);
+    char *dir = mem_printf("%s/journal", data);
+    assert_int_equal(disk_make_dirs(&disk_real, dir), 0);
+    struct buffer body = {0};
+    deadletter_encode(&(struct deadletter){.message = {.seq = 7,
+                                                       .received_ms = 1795219200000,
+                                                       .vendor = bytes_text("acme"),
+                                                       .client = bytes_text("c\n1"),
+                                                       .topic = bytes_text("t/1"),
+                                                       .payload = bytes_text("\xff\x01z")},
+                                           .stage = STAGE_DECODE,
+                                           .codec = bytes_text("json"),
+                                           .reason = bytes_text("not_json"),
+                                           .detail = bytes_text("byte 0")},
+                      &body);
+    struct extent dead = {.first_seq = 7,
+                          .seq_count = 1,
+                          .kind = EXTENT_DEAD,
+                          .generation = 1,
+                          .body = buffer_bytes(&body)};
+    char *dead_dir = mem_printf("%s/dead", dir);
+    extent_append(dead_dir, JOURNAL_DEAD, &dead);
+    buffer_fini(&body);
+    free(dead_dir);
+    free(dir);
+    return data;
+}
+
+static void deadletters_are_listed_and_shown_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    char *data = folder_make(fixture);
+    char *line = mem_printf("tidegate deadletter ls --data %s", data);
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_non_null(strstr(fixture->out, "not_json"));
+    assert_non_null(strstr(fixture->out, "t/1"));
+    free(line);
+    line = mem_printf("tidegate deadletter show --data %s", data);
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_non_null(strstr(fixture->out, "payload   ff017a\n"));
+    assert_non_null(strstr(fixture->out, "client    c\\x0a1\n"));
+    free(line);
+    line = mem_printf("tidegate deadletter show --json --vendor acme --data %s", data);
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_non_null(strstr(fixture->out, "\"seq\":7,"));
+    assert_non_null(strstr(fixture->out, "\"payload_hex\":\"ff017a\"}\n"));
+    free(line);
+    line = mem_printf("tidegate deadletter ls --vendor other --data %s", data);
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_string_equal(fixture->out, "");
+    free(line);
+    free(data);
+}
+
+static void folder_without_journal_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const verbs[] = {"journal ls", "journal verify", "journal show",
+                                        "deadletter ls"};
+    for (size_t i = 0; i < array_count(verbs); i++) {
+        char *line = mem_printf("tidegate %s --data %s", verbs[i], fixture->dir.path);
+        assert_int_equal(run(fixture, line, NULL), EXIT_CODE_FAILED);
+        assert_non_null(strstr(fixture->err, "no journal there"));
+        free(line);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(help_of_every_verb_goes_to_standard_output),
+        TEST(mistakes_on_the_command_line_end_with_two),
+        TEST(version_tells_what_is_in_it),
+        TEST(validate_prints_embedded_and_reference),
+        TEST(bad_configuration_ends_with_78_and_all_errors),
+        TEST(decode_prints_rows_as_json),
+        TEST(decode_takes_device_hex_and_zone),
+        TEST(decode_of_refused_payloads_ends_with_65),
+        TEST(tail_follows_and_filters),
+        TEST(status_is_a_table_or_the_json),
+        TEST(nobody_there_ends_with_69),
+        TEST(deadletters_are_listed_and_shown_whole),
+        TEST(folder_without_journal_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
