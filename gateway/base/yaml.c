@@ -308,13 +308,17 @@ static int refuse_directives(struct yaml *yaml)
 {
     const uint8_t *at = yaml->text.data;
     const uint8_t *end = yaml->text.size ? at + yaml->text.size : at;
+    if (yaml->text.size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
     for (int line = 1; at < end; line++) {
         if (*at == '%')
             return error_at(yaml, line, 1,
                             "a line that begins with %% is a directive of YAML, "
                             "which is not read: put the text in quotes");
-        const uint8_t *feed = memchr(at, '\n', (size_t)(end - at));
-        at = feed ? feed + 1 : end;
+        /* A lone CR ends a line for libfyaml too. */
+        while (at < end && *at != '\n' && *at != '\r')
+            at++;
+        at += at + 1 < end && at[0] == '\r' && at[1] == '\n' ? 2 : 1;
     }
     return 0;
 }

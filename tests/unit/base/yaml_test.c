@@ -98,6 +98,8 @@ static void bad_documents_are_refused_with_line_and_caret(void **state)
         {"a: b: c\n", "f.yaml:1:"},
         {"- a\nb: c\n", "f.yaml:2:1: "},
         {"a: \"x\n", "f.yaml:"},
+        {"a: 1\r\n%YAML\n", "f.yaml:2:1: a line that begins with %"},
+        {"\xef\xbb\xbf%TAG", "f.yaml:1:1: a line that begins with %"},
         {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
          "nested deeper than 32"},
     };
