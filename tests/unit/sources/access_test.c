@@ -9,9 +9,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "sources/access.h"
@@ -398,6 +400,49 @@ static void reload_withdraws_anonymous(void **state)
     assert_false(access_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
 }
 
+struct asker {
+    struct fixture *fixture;
+    _Atomic bool *stop;
+    uint64_t refused; /* of questions that every version of the rules allows */
+};
+
+static void *ask_thread(void *arg)
+{
+    struct asker *asker = arg;
+    struct access *access = asker->fixture->access;
+    struct access_grant grant;
+    while (!atomic_load(asker->stop)) {
+        asker->refused += connect_as(asker->fixture, "acme", "correct horse", &grant) != ACCESS_OK;
+        asker->refused += !access_publish(access, &grant, bytes_text("acme/1/up"));
+        asker->refused += access_publish(access, &grant, bytes_text("other"));
+        asker->refused += !access_still(access, &grant, bytes_text("acme"));
+    }
+    return NULL;
+}
+
+static void questions_during_reloads_get_right_answers(void **state)
+{
+    enum { ASKERS = 3, RELOADS = 50 };
+    struct fixture *fixture = *state;
+    _Atomic bool stop = false;
+    struct asker askers[ASKERS];
+    pthread_t threads[ASKERS];
+    load_good(fixture, ANONYMOUS_REFUSE);
+    for (int i = 0; i < ASKERS; i++) {
+        askers[i] = (struct asker){fixture, &stop, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_thread, &askers[i]), 0);
+    }
+    uint64_t generation = access_generation(fixture->access);
+    for (int i = 0; i < RELOADS; i++)
+        load_good(fixture, i % 2 ? ANONYMOUS_ALLOW : ANONYMOUS_REFUSE);
+    atomic_store(&stop, true);
+    for (int i = 0; i < ASKERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(askers[i].refused, 0);
+    }
+    assert_int_equal(access_generation(fixture->access), generation + RELOADS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +461,7 @@ int main(void)
         TEST(line_ends_and_links_do_not_matter),
         TEST(reload_withdraws_users_vendors_and_changed_passwords),
         TEST(reload_withdraws_anonymous),
+        TEST(questions_during_reloads_get_right_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
