@@ -454,8 +454,8 @@ static void parquet_metrics(struct sink *sink, struct buffer *out)
     put_metric(out, name, "housekeeping_failures_total", "counter",
                "Merges and removals that failed; they are tried again.",
                &sink->compaction_failures);
-    put_metric(out, name, "days_removed_total", "counter", "Days removed by keep and keep_bytes.",
-               &sink->days_removed);
+    put_metric(out, name, "removed_folders_total", "counter",
+               "Day folders removed by keep and keep_bytes.", &sink->days_removed);
     put_metric(out, name, "files", "gauge", "Files in the folder.", &sink->files_now);
     put_metric(out, name, "bytes", "gauge", "Bytes of all files in the folder.", &sink->bytes_now);
 }
