@@ -246,7 +246,8 @@ static bool store(struct rawlog *rawlog, const struct group *group, const struct
             journal_append_parts(rawlog->journal, extent, rawlog->parts, 2 * group->count, &err);
         if (rc == 0)
             break;
-        atomic_fetch_add_explicit(&rawlog->stats.failures, 1, memory_order_relaxed);
+        if (rc != GW_EFULL) /* no room is an answer, not a failure */
+            atomic_fetch_add_explicit(&rawlog->stats.failures, 1, memory_order_relaxed);
         tell_health(rawlog, rc == GW_EFULL ? RAWLOG_FULL : RAWLOG_FAILING, err.text);
         if (!wait_before_retry(rawlog, backoff_ms))
             return false;

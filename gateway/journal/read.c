@@ -262,7 +262,9 @@ int journal_reader_at_snapshot(struct journal *journal, struct journal_reader **
     *out = reader_new(journal, number, 0);
     struct segment segment;
     bool last;
-    if (journal_find_segment(journal, number, &segment, &last))
-        (*out)->expected = segment.header.first_seq;
+    /* A journal without a segment has no gap before its first number. */
+    (*out)->expected = journal_find_segment(journal, number, &segment, &last)
+                           ? segment.header.first_seq
+                           : journal_first_seq(journal);
     return 0;
 }
