@@ -23,11 +23,21 @@ static bool plain(uint64_t word)
     return !(high | below_space | zero_bytes(word ^ EACH(0x7f)));
 }
 
-static uint64_t load(const uint8_t *at)
+/* The next eight bytes; what is missing of them at the end is filled with a plain character. */
+static uint64_t load(const uint8_t *at, size_t left)
 {
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
+    uint64_t word = EACH('x');
+    if (left >= sizeof word)
+        memcpy(&word, at, sizeof word);
+    else
+        memcpy(&word, at, left);
     return word;
+}
+
+/* How many bytes zero_bytes marked: by multiplication, as not every processor counts bits. */
+static uint32_t count_marks(uint64_t marks)
+{
+    return (uint32_t)((marks >> 7) * EACH(1) >> 56);
 }
 
 /* U+FDD0-FDEF and the last two of each plane [Unicode 23.7]. */
@@ -53,7 +63,7 @@ bool text_valid(struct bytes in)
 {
     size_t i = 0;
     while (i < in.size) {
-        if (in.size - i >= 8 && plain(load(in.data + i))) {
+        if (plain(load(in.data + i, in.size - i))) {
             i += 8;
             continue;
         }
@@ -70,9 +80,9 @@ struct topic_shape topic_shape(struct bytes topic)
     struct topic_shape shape = {.levels = 1};
     size_t i = 0;
     while (i < topic.size) {
-        uint64_t word = topic.size - i >= 8 ? load(topic.data + i) : 0;
+        uint64_t word = load(topic.data + i, topic.size - i);
         if (plain(word)) {
-            shape.levels += (uint32_t)__builtin_popcountll(zero_bytes(word ^ EACH('/')));
+            shape.levels += count_marks(zero_bytes(word ^ EACH('/')));
             shape.wildcard |= (zero_bytes(word ^ EACH('+')) | zero_bytes(word ^ EACH('#'))) != 0;
             i += 8;
             continue;
