@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "admin/watch.h"
+
 enum {
     CONNECTIONS_MAX = 128,
     HANDLERS_MAX = 16, /* of one path at once; beyond: 429 */
@@ -24,11 +26,14 @@ enum {
     REQUEST_BYTES_MAX = 32 << 10, /* memory of a connection: request line and headers */
     URI_BYTES_MAX = 4096,
     SILENCE_S = 30,
+    REQUEST_MS = 5000, /* from the connection's start to its first whole request */
+    AGAIN_MS = 65000,  /* from an answer to the next whole request: scrapes come once a minute */
     STACK_BYTES = 1 << 20,
 };
 
 struct admin {
     struct MHD_Daemon *daemon;
+    struct watch *watch;
     const struct admin_route *routes;
     void *arg;
     int port;
@@ -74,6 +79,39 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status
     struct buffer body = {0};
     buffer_add_text(&body, text);
     return answer(connection, status, "text/plain", &body);
+}
+
+/* ---- connections ---- */
+
+/* libmicrohttpd calls this before it closes the socket, so the watch never sees a number that is
+ * somebody else's by now. */
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct admin *admin = arg;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *context = watch_add(admin->watch, fd, REQUEST_MS);
+    } else if (*context) {
+        watch_remove(admin->watch, *context);
+        *context = NULL;
+    }
+}
+
+static void deadline_set(struct admin *admin, struct MHD_Connection *connection, int64_t timeout_ms)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (info && info->socket_context)
+        watch_set(admin->watch, info->socket_context, timeout_ms);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)state;
+    (void)code;
+    deadline_set(arg, connection, AGAIN_MS);
 }
 
 /* ---- requests ---- */
@@ -142,6 +180,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         *state = &headers_seen;
         return MHD_YES; /* answers are given when the request is complete */
     }
+    deadline_set(admin, connection, 0); /* a handler may take its time, and so may a slow reader */
     for (size_t i = 0; admin->routes[i].path; i++)
         if (strcmp(path, admin->routes[i].path) == 0)
             return route_run(admin, i, connection);
@@ -206,6 +245,18 @@ static int socket_port(int fd)
 
 /* ---- life ---- */
 
+static struct MHD_Daemon *daemon_start(struct admin *admin, int fd)
+{
+    return MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
+        NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+        NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, admin, MHD_OPTION_END);
+}
+
 int admin_start(struct admin **out, const char *listen, const struct admin_route *routes, void *arg,
                 struct err *err)
 {
@@ -220,17 +271,14 @@ int admin_start(struct admin **out, const char *listen, const struct admin_route
     admin->routes = routes;
     admin->arg = arg;
     admin->port = socket_port(fd);
-    admin->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
-        NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
-        NULL, MHD_OPTION_END);
-    if (admin->daemon == NULL) {
+    int rc = watch_start(&admin->watch, err);
+    if (rc == 0 && (admin->daemon = daemon_start(admin, fd)) == NULL)
+        rc = err_set(err, GW_EIO, "admin: the HTTP server does not start on %s", listen);
+    if (rc) {
+        watch_stop(admin->watch);
         close(fd);
         free(admin);
-        return err_set(err, GW_EIO, "admin: the HTTP server does not start on %s", listen);
+        return rc;
     }
     *out = admin;
     return 0;
@@ -246,5 +294,6 @@ void admin_stop(struct admin *admin)
     if (admin == NULL)
         return;
     MHD_stop_daemon(admin->daemon); /* closes the socket, waits for the connections' threads */
+    watch_stop(admin->watch);
     free(admin);
 }

@@ -357,6 +357,25 @@ static void silent_connections_do_not_stop_others(void **state)
         close(fds[i]);
 }
 
+/* A byte now and then does not keep a connection: the test ends when the server has closed it. */
+static void slow_requests_are_ended(void **state)
+{
+    int fd = client_open(*state);
+    int sent = 0;
+    char byte;
+    client_send(fd, bytes_text("GET /text HTTP/1.1\r\nHost: "));
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        if (poll(&ready, 1, 500) == 1 && recv(fd, &byte, 1, 0) <= 0)
+            break;
+        client_send(fd, bytes_text("x"));
+        assert_true(++sent < 60);
+    }
+    assert_true(sent > 2);
+    close(fd);
+    assert_serves(*state);
+}
+
 /* ---- handlers that wait ---- */
 
 static void waiters_start(struct fixture *fixture, int *fds, int count)
@@ -454,6 +473,7 @@ int main(void)
         TEST(malformed_requests_do_no_harm),
         TEST(pipelined_requests_are_answered_in_order),
         TEST(silent_connections_do_not_stop_others),
+        TEST(slow_requests_are_ended),
         TEST(waiting_handlers_are_bounded_and_leave_room_for_others),
         TEST(stop_waits_for_handlers),
         TEST(taken_and_bad_addresses_are_told),
