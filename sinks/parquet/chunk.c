@@ -241,6 +241,13 @@ static void put_page_header(struct buffer *out, enum parquet_page type, size_t r
     thrift_end(&header);
 }
 
+/* Fresh files (level 1) are soon merged: nothing is worth more time there. */
+static int level_of(const struct chunk *chunk)
+{
+    int level = chunk->writer->level;
+    return level > 1 && chunk->column->merged_level ? chunk->column->merged_level : level;
+}
+
 /* Compresses writer->raw and appends header and body. Returns the size of both. */
 static uint32_t put_page(struct chunk *chunk, enum parquet_page type, uint32_t value_count,
                          enum parquet_encoding encoding)
@@ -251,7 +258,7 @@ static uint32_t put_page(struct chunk *chunk, enum parquet_page type, uint32_t v
     struct buffer body = {0};
     size_t bound = ZSTD_compressBound(raw->size);
     size_t size = ZSTD_compressCCtx(writer->zstd, buffer_reserve(&body, bound), bound, raw->data,
-                                    raw->size, writer->level);
+                                    raw->size, level_of(chunk));
     gw_assert(!ZSTD_isError(size));
     body.size = size;
     size_t before = out->size;

@@ -36,6 +36,7 @@ struct column {
     enum parquet_converted converted;
     enum column_logical logical;
     unsigned encodings;
+    int merged_level; /* zstd in merged files, 0: as configured */
 };
 
 /* COLUMN_COUNT of them. `scaled`: `unscaled` INT64 stands in place of `value` DOUBLE. */
