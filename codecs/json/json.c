@@ -32,6 +32,20 @@ static void json_config_free(void *config)
     json_mapping_free(config);
 }
 
+/* The key goes to terminals and logs: no control characters, and no half of a character. */
+static enum codec_result refuse_duplicate(struct bytes key, struct codec_why *why)
+{
+    char text[65];
+    size_t size = key.size < sizeof text - 1 ? key.size : sizeof text - 1;
+    while (size < key.size && size > 0 && (key.data[size] & 0xc0) == 0x80)
+        size--;
+    for (size_t i = 0; i < size; i++)
+        text[i] = key.data[i] < 0x20 || key.data[i] == 0x7f ? '?' : (char)key.data[i];
+    text[size] = '\0';
+    return codec_refuse(why, CODEC_MALFORMED, "duplicate_key",
+                        "the key \"%s\" stands twice in one object", text);
+}
+
 static enum codec_result json_decode(const void *config, struct codec_stream *stream,
                                      const struct codec_input *in, struct readings *out,
                                      struct codec_why *why)
@@ -49,10 +63,7 @@ static enum codec_result json_decode(const void *config, struct codec_stream *st
                             refusal.text);
     /* Two values under one name: no rule says which is meant, and either choice loses one. */
     if (duplicate && !(mapping && json_mapping_takes_last(mapping)))
-        return codec_refuse(why, CODEC_MALFORMED, "duplicate_key",
-                            "the key \"%.*s\" stands twice in one object",
-                            (int)(duplicate->key.size < 64 ? duplicate->key.size : 64),
-                            (const char *)duplicate->key.data);
+        return refuse_duplicate(duplicate->key, why);
     if (mapping)
         return json_mapping_decode(mapping, root, in, out, why);
     return json_plain_decode(root, in, out, why);

@@ -382,6 +382,9 @@ static bool adopt(struct decoding *decoding, size_t first)
             reading->time = decoding->stamp.time;
             reading->ts_ms = decoding->stamp.ms;
             reading->time_source = decoding->source;
+        } else if (reading->time == READING_TIME_NONE && decoding->stamp_bad) {
+            reading->flags |= FLAG_CLOCK;
+            worsen(reading, QUALITY_UNCERTAIN);
         }
         worsen(reading, decoding->quality);
     }

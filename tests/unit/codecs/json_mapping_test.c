@@ -336,6 +336,30 @@ static void decoding_again_gives_the_same(void **state)
     readings_fini(&out);
 }
 
+static void refusals_show_no_control_characters(void **state)
+{
+    (void)state;
+    struct readings out;
+    struct codec_why why;
+    readings_init(&out, 10);
+    assert_int_equal(
+        decode(NULL, bytes_text("{\"\\u001b[31m\\u0000\":1,\"\\u001b[31m\\u0000\":1}"), &out, &why),
+        CODEC_MALFORMED);
+    assert_string_equal(why.detail, "the key \"?[31m?\" stands twice in one object");
+    struct buffer text = {0};
+    for (int i = 0; i < 2; i++) {
+        buffer_add_text(&text, i == 0 ? "{\"x" : ",\"x");
+        for (int j = 0; j < 100; j++)
+            buffer_add_text(&text, "表");
+        buffer_add_text(&text, "\":1");
+    }
+    buffer_add_text(&text, "}");
+    assert_int_equal(decode(NULL, buffer_bytes(&text), &out, &why), CODEC_MALFORMED);
+    assert_non_null(strstr(why.detail, "表\" stands twice"));
+    buffer_fini(&text);
+    readings_fini(&out);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -356,6 +380,7 @@ int main(void)
         cmocka_unit_test(long_names_are_not_multiplied),
         cmocka_unit_test(values_at_the_root_are_read_once),
         cmocka_unit_test(decoding_again_gives_the_same),
+        cmocka_unit_test(refusals_show_no_control_characters),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
