@@ -187,6 +187,18 @@ static void worsen(struct reading *reading, enum quality quality)
         reading->quality = quality;
 }
 
+static void set_time(struct reading *reading, const struct json_stamp *stamp, bool bad,
+                     enum time_source source)
+{
+    reading->time = stamp->time;
+    reading->ts_ms = stamp->ms;
+    reading->time_source = stamp->time == READING_TIME_NONE ? TIME_RECEIVED : source;
+    if (bad) {
+        reading->flags |= FLAG_CLOCK;
+        worsen(reading, QUALITY_UNCERTAIN);
+    }
+}
+
 /* ---- values ---- */
 
 static bool means_nothing(const struct json_field *field, const struct json_node *node)
@@ -285,13 +297,7 @@ static bool emit(struct decoding *decoding, const struct json_field *field, stru
     worsen(reading, read_quality(decoding, &field->quality, from));
     if (decoding->pairs)
         worsen(reading, read_quality(decoding, &decoding->pairs->quality, from));
-    reading->time = stamp.time;
-    reading->ts_ms = stamp.ms;
-    reading->time_source = stamp.time == READING_TIME_NONE ? TIME_RECEIVED : decoding->source;
-    if (stamp_bad) {
-        reading->flags |= FLAG_CLOCK;
-        worsen(reading, QUALITY_UNCERTAIN);
-    }
+    set_time(reading, &stamp, stamp_bad, decoding->source);
     decoding->source = source;
     return true;
 }
@@ -378,14 +384,8 @@ static bool adopt(struct decoding *decoding, size_t first)
         if (reading->device.size == 0)
             return refuse_payload(decoding, CODEC_MALFORMED, "no_device",
                                   "neither the bytes nor the envelope name a device");
-        if (reading->time == READING_TIME_NONE && decoding->stamp.time != READING_TIME_NONE) {
-            reading->time = decoding->stamp.time;
-            reading->ts_ms = decoding->stamp.ms;
-            reading->time_source = decoding->source;
-        } else if (reading->time == READING_TIME_NONE && decoding->stamp_bad) {
-            reading->flags |= FLAG_CLOCK;
-            worsen(reading, QUALITY_UNCERTAIN);
-        }
+        if (reading->time == READING_TIME_NONE)
+            set_time(reading, &decoding->stamp, decoding->stamp_bad, decoding->source);
         worsen(reading, decoding->quality);
     }
     return true;
