@@ -14,7 +14,7 @@
 
 struct sim_options {
     char *connect, *vendors, *begin, *rate, *username, *password, *client_id, *ledger;
-    int64_t meters, connections, window, interval_ms, duration_ms, patience_ms;
+    int64_t meters, connections, window, interval_ms, duration_ms, patience_ms, backoff_ms;
     int64_t count, speed_up, seed, qos;
     int64_t duplicates, late, clock_skew, resets, garbage;
     int mqtt;
@@ -118,6 +118,13 @@ static const struct option sim_rows[] = {
      .min = 100,
      .max = 3650LL * 86400000,
      .help = "Give up when nothing is acknowledged for so long."},
+    {.name = "backoff",
+     .type = OPTION_DURATION,
+     AT(backoff_ms),
+     .def = "2s",
+     .min = 1,
+     .max = 3600000,
+     .help = "Longest wait between two attempts to connect."},
     {.name = "duplicates", AT(duplicates), PERMILLE("Sent twice, of 1000 messages.")},
     {.name = "late", AT(late), PERMILLE("Sent one and a half intervals late, of 1000 messages.")},
     {.name = "clock-skew",
@@ -262,7 +269,7 @@ static int plan(const struct sim_options *given, struct publisher_options *optio
                    .keep_alive_s = 60,
                    .window = (uint32_t)given->window,
                    .silence_max_ms = 30000,
-                   .backoff_max_ms = 2000},
+                   .backoff_max_ms = given->backoff_ms},
         .qos = (int)given->qos,
         .meters = (uint64_t)given->meters,
         .connections = (uint32_t)given->connections,
