@@ -223,11 +223,14 @@ static bool tzif_block(struct reader *in, const struct tzif *head, size_t width,
     return true;
 }
 
+/* Clamped to the years that rules are written out for, so that a hostile time costs nothing. */
 static int year_of(int64_t s)
 {
+    const int64_t first = -2208988800; /* 1900-01-01 */
+    const int64_t last = 7289654400;   /* 2201-01-01 */
     int year, month, day;
-    const int64_t first = -62135596800; /* 0001-01-01 */
-    clock_civil_from_days((s < first ? first : s) / 86400, &year, &month, &day);
+    s = s < first ? first : s > last ? last : s;
+    clock_civil_from_days(s >= 0 ? s / 86400 : (s - 86399) / 86400, &year, &month, &day);
     return year;
 }
 
