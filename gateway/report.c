@@ -54,6 +54,7 @@ static void status_lane(const struct gateway *gateway, struct lane *lane, struct
 {
     static const char *const names[] = {"ok", "retrying", "stopped"};
     const struct lane_stats *stats = lane_stats(lane);
+    int health = stats->health; /* gcc 12 reads an atomic index as a plain one */
     char why[200];
     lane_why(lane, why);
     uint64_t end = journal_next_seq(gateway->readings);
@@ -64,7 +65,7 @@ static void status_lane(const struct gateway *gateway, struct lane *lane, struct
                   ",\"type\":\"%s\",\"health\":\"%s\",\"next_seq\":%" PRIu64
                   ",\"lag_messages\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"units\":%" PRIu64
                   ",\"retries\":%" PRIu64 ",\"stored_received\":",
-                  lane_sink_type(lane), names[stats->health], next, end > next ? end - next : 0,
+                  lane_sink_type(lane), names[health], next, end > next ? end - next : 0,
                   stats->rows, stats->units, stats->retries);
     char text[CLOCK_TEXT_SIZE];
     int64_t stored = stats->stored_received_ms;

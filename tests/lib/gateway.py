@@ -137,13 +137,13 @@ class Gateway:
 
     def status(self):
         code, text = self.get("/status")
-        assert code == 200, f"/status: {code} {text}"
+        assert code == 200, f"/status: {code} {text}\n{self.log_tail(60)}"
         return json.loads(text)
 
     def metrics(self):
         """Name with labels -> value."""
         code, text = self.get("/metrics")
-        assert code == 200, f"/metrics: {code} {text}"
+        assert code == 200, f"/metrics: {code} {text}\n{self.log_tail(60)}"
         lines = (line for line in text.splitlines() if line and line[0] != "#")
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
