@@ -125,14 +125,13 @@ class walker
         if (!open(JSON_OBJECT, key, depth, &self))
             return false;
         for (auto item : in) {
-            ondemand::field field;
             std::string_view name;
             ondemand::value child;
-            if (error_code code = std::move(item).get(field))
+            /* Through the result, not the field: newer versions want an argument there. */
+            if (error_code code = item.unescaped_key().get(name))
                 return wrong(code);
-            if (error_code code = field.unescaped_key().get(name))
+            if (error_code code = item.value().get(child))
                 return wrong(code);
-            child = field.value();
             if (!value(child, bytes_from(name), depth + 1))
                 return false;
             memory_.nodes.items[self].count++;
