@@ -72,6 +72,9 @@ static void head_header(struct journal *journal, uint64_t first_seq, struct segm
         const struct segment *before = journal->segments[journal->count - 1];
         out->before = before->header.number;
         out->before_end = before->end;
+        out->before_extents = before->extents;
+        out->before_received_min_ms = before->received_min_ms;
+        out->before_received_max_ms = before->received_max_ms;
     }
     pthread_mutex_unlock(&journal->lock);
 }

@@ -67,9 +67,9 @@ struct journal_recovery {
 
 struct journal;
 
-/* Opens or makes the folder, takes the lock, recovers. Reads every header and checks every
- * checksum of the last segment (all segments when read_only is set is the job of
- * journal_verify). Errors: GW_ELOCKED (says by which pid), GW_EVERSION, GW_ECORRUPT (and what
+/* Opens or makes the folder, takes the lock, recovers. Reads the header of every segment, every
+ * extent's header of the newest 16, and checks every checksum of the last; damage elsewhere is
+ * found by readers and by journal_verify, which checks all. Errors: GW_ELOCKED (says by which pid), GW_EVERSION, GW_ECORRUPT (and what
  * to do), GW_EIO, GW_EINVAL (another journal's identity). */
 int journal_open(struct journal **out, const struct journal_options *options,
                  struct journal_recovery *recovery, struct err *err);

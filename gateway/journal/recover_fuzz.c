@@ -61,7 +61,8 @@ static void mend_extents(uint8_t *file, size_t size)
 
 static void mend(uint8_t *file, size_t size)
 {
-    const struct segment_header header = {JOURNAL_RAW, ours, 1, 77, 1, 0, 0, 0};
+    const struct segment_header header = {
+        .kind = JOURNAL_RAW, .identity = ours, .number = 1, .salt = 77, .first_seq = 1};
     segment_header_encode(&header, file);
     mend_extents(file, size);
 }
@@ -69,7 +70,13 @@ static void mend(uint8_t *file, size_t size)
 static void put_follower(size_t before_end)
 {
     uint8_t head[SEGMENT_HEADER_BYTES];
-    struct segment_header header = {JOURNAL_RAW, ours, 2, 78, 1000, 1, before_end, 0};
+    struct segment_header header = {.kind = JOURNAL_RAW,
+                                    .identity = ours,
+                                    .number = 2,
+                                    .salt = 78,
+                                    .first_seq = 1000,
+                                    .before = 1,
+                                    .before_end = before_end};
     segment_header_encode(&header, head);
     put_file("00000000000000000002.log", bytes_of(head, sizeof head));
 }

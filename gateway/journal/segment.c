@@ -45,6 +45,9 @@ void segment_header_encode(const struct segment_header *header, uint8_t out[SEGM
     store_u64_le(out + 40, header->before);
     store_u64_le(out + 48, header->before_end);
     store_u64_le(out + 56, (uint64_t)header->made_ms);
+    store_u64_le(out + 64, header->before_extents);
+    store_u64_le(out + 72, (uint64_t)header->before_received_min_ms);
+    store_u64_le(out + 80, (uint64_t)header->before_received_max_ms);
     uint32_t crc = crc32c(0, bytes_of(out, SEGMENT_HALF_BYTES - 4));
     store_u32_le(out + SEGMENT_HALF_BYTES - 4, crc);
     memcpy(out + SEGMENT_HALF_BYTES, out, SEGMENT_HALF_BYTES);
@@ -78,6 +81,9 @@ static void decode_half(const uint8_t *half, struct segment_header *out)
     out->before = reader_u64_le(&in);
     out->before_end = reader_u64_le(&in);
     out->made_ms = (int64_t)reader_u64_le(&in);
+    out->before_extents = reader_u64_le(&in);
+    out->before_received_min_ms = (int64_t)reader_u64_le(&in);
+    out->before_received_max_ms = (int64_t)reader_u64_le(&in);
 }
 
 int segment_header_decode(const uint8_t in[SEGMENT_HEADER_BYTES], struct segment_header *out,

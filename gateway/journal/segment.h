@@ -29,6 +29,9 @@ struct segment_header {
     uint64_t before;     /* number of the segment before, 0: none */
     uint64_t before_end; /* what it holds from this offset on is void */
     int64_t made_ms;
+    /* What the segment before holds, so that opening need not walk all of a long log. */
+    uint64_t before_extents;
+    int64_t before_received_min_ms, before_received_max_ms;
 };
 
 /* What is known of a segment while the journal is open. Guarded by the journal's lock. */

@@ -276,6 +276,14 @@ void fault_disk_fail(struct fault_disk *fault, enum fault_call call, uint64_t n,
     pthread_mutex_unlock(&fault->lock);
 }
 
+uint64_t fault_disk_count(struct fault_disk *fault, enum fault_call call)
+{
+    pthread_mutex_lock(&fault->lock);
+    uint64_t count = fault->counts[call];
+    pthread_mutex_unlock(&fault->lock);
+    return count;
+}
+
 void fault_disk_hold_syncs(struct fault_disk *fault, bool hold)
 {
     pthread_mutex_lock(&fault->lock);

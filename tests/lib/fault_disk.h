@@ -69,6 +69,8 @@ void fault_disk_fini(struct fault_disk *fault);
 /* The n-th call of that kind from now on fails with that errno. n 0: nothing fails any more. */
 void fault_disk_fail(struct fault_disk *fault, enum fault_call call, uint64_t n, int error,
                      bool for_ever);
+/* Calls of that kind so far, while other threads may be making them. */
+uint64_t fault_disk_count(struct fault_disk *fault, enum fault_call call);
 /* While held, datasync waits before it does anything. */
 void fault_disk_hold_syncs(struct fault_disk *fault, bool hold);
 /* Until a thread waits in datasync; false after five seconds. */

@@ -193,14 +193,14 @@ static void no_chunk_is_answered_before_its_sync(void **state)
     submit(&world, "a", 1); /* makes the segment */
     assert_true(wait_done(&world, 1));
     fault_disk_hold_syncs(&world.fault, true);
-    uint64_t syncs = world.fault.counts[FAULT_DATASYNC];
+    uint64_t syncs = fault_disk_count(&world.fault, FAULT_DATASYNC);
     submit(&world, "b", 1);
     assert_true(fault_disk_wait_held(&world.fault));
     assert_int_equal(done_now(&world), 1);
     assert_int_equal(journal_next_seq(rawlog_journal(world.rawlog)), 2);
     fault_disk_hold_syncs(&world.fault, false);
     assert_true(wait_done(&world, 2));
-    assert_int_equal(world.fault.counts[FAULT_DATASYNC], syncs + 1);
+    assert_int_equal(fault_disk_count(&world.fault, FAULT_DATASYNC), syncs + 1);
     assert_false(world.not_durable);
     world_end(&world);
 }
@@ -260,11 +260,12 @@ static void a_full_disk_holds_chunks_and_goes_on_by_itself(void **state)
     start(&world);
     for (int i = 0; i < 5; i++)
         submit(&world, "b", 2);
-    while (atomic_load(&rawlog_stats(world.rawlog)->failures) < 2)
+    while (fault_disk_count(&world.fault, FAULT_SPACE) < 3)
         journal_wait(rawlog_journal(world.rawlog), UINT64_MAX, 5);
     assert_int_equal(rawlog_health(world.rawlog), RAWLOG_FULL);
+    assert_int_equal(atomic_load(&rawlog_stats(world.rawlog)->failures), 0);
     assert_int_equal(done_now(&world), 0);
-    assert_int_equal(world.fault.counts[FAULT_ALLOCATE], 0);
+    assert_int_equal(fault_disk_count(&world.fault, FAULT_ALLOCATE), 0);
     pthread_mutex_lock(&world.fault.lock);
     world.fault.space_limit = 0;
     pthread_mutex_unlock(&world.fault.lock);
@@ -284,7 +285,7 @@ static void a_failing_disk_is_not_tried_without_pause(void **state)
     start(&world);
     int64_t begun = clock_monotonic_ms();
     submit(&world, "a", 1);
-    while (atomic_load(&rawlog_stats(world.rawlog)->failures) < 4)
+    while (fault_disk_count(&world.fault, FAULT_SPACE) < 4)
         journal_wait(rawlog_journal(world.rawlog), UINT64_MAX, 5);
     assert_true(clock_monotonic_ms() - begun >= 50 + 100 + 200);
     pthread_mutex_lock(&world.fault.lock);

@@ -425,6 +425,57 @@ static void an_extent_inside_a_payload_is_never_found(void **state)
     temp_dir_remove(&dir);
 }
 
+static void sum_up(void *arg, const struct journal_segment_info *info)
+{
+    struct journal_segment_info *sum = arg;
+    sum->extents += info->extents;
+    sum->bytes_used += info->bytes_used;
+    sum->received_min_ms += info->received_min_ms;
+    sum->received_max_ms += info->received_max_ms;
+    sum->next_seq = info->next_seq;
+}
+
+/* A long log is known from headers alone, and nothing is different from having walked it. */
+static void old_segments_are_taken_from_their_successors_and_damage_in_them_is_read(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world, 25, 2);
+    struct journal_recovery recovery;
+    struct journal *journal = open_journal(world.dir.path, &recovery);
+    assert_int_equal(recovery.segments, 25);
+    assert_int_equal(recovery.extents, 50);
+    struct journal_segment_info sum = {.extents = 0};
+    journal_segments(journal, sum_up, &sum);
+    assert_int_equal(sum.extents, 50);
+    assert_int_equal(sum.next_seq, 1 + 50 * KIT_SEQS);
+    int64_t min_ms = 0;
+    for (int64_t i = 0; i < 25; i++)
+        min_ms += 1000 + 1 + i * 2 * KIT_SEQS;
+    assert_int_equal(sum.received_min_ms, min_ms);
+    assert_int_equal(sum.received_max_ms, min_ms + 25 * (2 + KIT_SEQS));
+    journal_close(journal);
+    char old[320];
+    assert_true(kit_segment_path(world.dir.path, 3, old, sizeof old));
+    struct buffer bytes = {0};
+    kit_load(old, &bytes);
+    bytes.data[SEGMENT_HEADER_BYTES + 41] ^= 1;
+    kit_store(old, buffer_bytes(&bytes));
+    struct kit_seen seen;
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(seen.extents, 49);
+    assert_int_equal(seen.lost, KIT_SEQS);
+    /* One that was cut is walked, and told at once. */
+    kit_store(old, bytes_of(bytes.data, SEGMENT_HEADER_BYTES + 100));
+    reopen_and_read(&world, &recovery, &seen);
+    assert_int_equal(seen.extents, 48);
+    assert_int_equal(seen.lost, 2 * KIT_SEQS);
+    assert_int_equal(recovery.damaged_extents, 1);
+    assert_int_equal(recovery.damaged_seqs, 2 * KIT_SEQS);
+    buffer_fini(&bytes);
+    world_end(&world);
+}
+
 /* ---- whole files ---- */
 
 static void a_missing_segment_is_told_as_a_lost_range(void **state)
@@ -623,6 +674,7 @@ int main(void)
         cmocka_unit_test(the_last_extent_damaged_while_running_is_told_at_the_end),
         cmocka_unit_test(a_header_that_claims_a_huge_body_takes_no_memory_and_no_neighbour),
         cmocka_unit_test(an_extent_inside_a_payload_is_never_found),
+        cmocka_unit_test(old_segments_are_taken_from_their_successors_and_damage_in_them_is_read),
         cmocka_unit_test(a_missing_segment_is_told_as_a_lost_range),
         cmocka_unit_test(both_header_copies_gone_keep_the_extents_readable),
         cmocka_unit_test(the_identity_survives_the_loss_of_its_file),
