@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def oracle(folder, ledger):
     return json.loads(result.stdout)
 
 
+def oracle_sees(folder, ledger):
+    """The oracle must be able to fail: a lost message, a second copy and a phantom, planted. Spoils the
+    folder."""
+    with open(ledger + ".1", encoding="utf-8") as file:
+        lines = file.read().splitlines(keepends=True)
+    row = next(line for line in lines if line.startswith("ACK"))
+    with open(ledger + ".planted", "w", encoding="utf-8") as file:
+        file.write(row.replace(row.split("\t")[3], "99999999999999"))
+    with open(ledger + ".1", "w", encoding="utf-8") as file:
+        file.writelines(line for line in lines if line != row)
+    place = next(os.path.join(top, name) for top, _, names in os.walk(folder) for name in names
+                 if name.endswith(".parquet"))
+    shutil.copy(place, place.replace(".parquet", "-copy.parquet"))
+    found = oracle(folder, ledger)
+    return [f"the oracle does not see a planted {name}" for name in ("lost", "phantom", "twice") if not found[name]]
+
+
 def cycle(gateway, dice, number):
     """One life of random length, ended by kill -9. Short ones hit starting and recovering."""
     gateway.start(ready=False)
@@ -164,7 +182,7 @@ def main():
         assert gateway.stop() == 0, gateway.log_tail()
         found = oracle(os.path.join(gateway.data, "parquet"), ledger)
         print("oracle:", json.dumps({name: found[name] for name in found if name != "examples"}), flush=True)
-        bad = check(found)
+        bad = check(found) or oracle_sees(os.path.join(gateway.data, "parquet"), ledger)
         for sentence in bad:
             print("FAIL", sentence)
         ok = not bad and not any(sim.returncode for sim in sims)
