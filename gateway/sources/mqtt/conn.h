@@ -54,6 +54,7 @@ struct conn {
     uint16_t inflight;   /* PUBLISH without PUBACK or PUBCOMP */
     uint16_t keep_alive_s;
     uint16_t pings; /* since the last sweep */
+    uint8_t window; /* loop->window when it was last read from */
     uint8_t version;
     uint8_t state;  /* enum conn_state */
     uint8_t reason; /* enum close_reason, from CLOSING on */

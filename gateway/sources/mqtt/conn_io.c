@@ -167,7 +167,10 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     if (nread < 0) {
         on_end(conn, nread);
     } else if (nread > 0 && conn->state < CONN_CLOSING) {
-        conn->loop->reads++;
+        if (conn->window != conn->loop->window) {
+            conn->window = conn->loop->window;
+            conn->loop->ready++;
+        }
         stat_add(&conn->loop->stats.bytes_received, (uint64_t)nread);
         take_in(conn, bytes_of(buf->base, (size_t)nread));
     }

@@ -21,8 +21,8 @@ enum {
     READ_BUFFER_BYTES = 128 * 1024,
     SWEEP_MS = 250,
     BACKLOG = 4096,
-    BUSY_READS = 24, /* so many sockets ready in one round: a wait would collect more */
-    BUSY_ROUNDS = 4, /* and that so often on end */
+    READY_MIN = 16,       /* fewer connections that are read from in a window: no wait */
+    WAIT_NS_EACH = 50000, /* of the wait, for each of them */
 };
 
 /* ---- commits ---- */
@@ -257,23 +257,37 @@ static void end_if_done(struct loop *loop)
 
 /* ---- the round ---- */
 
-/* Wait a little where that makes each wake-up serve many sockets and each socket more bytes. */
+/* With many sparse connections nearly all of the cost is system calls, so a wait before the poll pays:
+ * each wake-up serves more sockets and each socket has more bytes. The wait grows with the number of
+ * different connections that talk in a window, so a few that wait for each answer are not slowed, and
+ * more are slowed no further than one message each WAIT_NS_EACH for all of them together. */
+static void choose_wait(struct loop *loop, int64_t now_ns, int64_t tick_ns)
+{
+    int64_t passed_ns = now_ns - loop->window_ns;
+    int64_t ready = loop->ready * tick_ns / passed_ns;
+    int64_t wait_ns = ready * WAIT_NS_EACH;
+    loop->wait_ns = ready < READY_MIN ? 0 : wait_ns < tick_ns ? wait_ns : tick_ns;
+    loop->window++;
+    loop->ready = 0;
+    loop->window_ns = now_ns;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct loop *loop = container_of(prepare, struct loop, prepare);
-    int64_t tick_ms = loop->shared->options->poll_tick_ms;
-    loop->busy_rounds = loop->reads >= BUSY_READS ? loop->busy_rounds + 1 : 0;
-    loop->reads = 0;
-    if (tick_ms == 0 || loop->busy_rounds < BUSY_ROUNDS)
+    int64_t tick_ns = loop->shared->options->poll_tick_ms * 1000000;
+    if (tick_ns == 0)
         return;
-    int64_t passed_ns = clock_monotonic_ns() - loop->polled_ns;
-    int64_t wait_ns = tick_ms * 1000000 - passed_ns;
-    if (wait_ns > 0) {
-        struct timespec wait = {.tv_nsec = wait_ns};
-        nanosleep(&wait, NULL);
+    int64_t now_ns = clock_monotonic_ns();
+    if (now_ns - loop->window_ns >= tick_ns)
+        choose_wait(loop, now_ns, tick_ns);
+    int64_t left_ns = loop->polled_ns + loop->wait_ns - now_ns;
+    if (loop->wait_ns && left_ns > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = left_ns}, NULL);
         stat_add(&loop->stats.ticks, 1);
+        now_ns += left_ns;
     }
-    loop->polled_ns = clock_monotonic_ns();
+    loop->polled_ns = now_ns;
 }
 
 static void end_round(struct loop *loop)

@@ -76,9 +76,12 @@ struct loop {
     int64_t wall_ms;
     uint64_t held_tail_bytes;
 
-    unsigned reads;       /* sockets read in this round */
-    unsigned busy_rounds; /* rounds on end with many */
-    int64_t polled_ns;
+    /* The wait for more sockets to get ready (loop.c, on_prepare). */
+    uint8_t window;    /* number of the present window of poll_tick_ms */
+    unsigned ready;    /* different connections read from in it */
+    int64_t window_ns; /* when it began */
+    int64_t polled_ns; /* when the last poll began */
+    int64_t wait_ns;   /* from one poll to the next; 0: none */
     bool started, paused, closing, ended;
     _Atomic int64_t close_deadline_ms; /* monotonic */
 };
