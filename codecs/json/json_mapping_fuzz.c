@@ -5,6 +5,13 @@
 #include "codecs/json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libfyaml 0.7.12 loses a page of its own on some texts that it refuses. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfyaml";
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
