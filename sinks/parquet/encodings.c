@@ -184,6 +184,7 @@ void delta_encode(const int64_t *values, size_t count, struct buffer *out)
         put_block(values + at, count - at < BLOCK ? count - at : BLOCK, values[at - 1], out);
 }
 
+/* values[-1] is there: the one before. */
 static void take_miniblock(struct reader *in, int width, uint64_t smallest, int64_t *values,
                            size_t count)
 {
@@ -194,8 +195,11 @@ static void take_miniblock(struct reader *in, int width, uint64_t smallest, int6
     }
     uint64_t rest[MINIBLOCK];
     unpack_bits(bits.data, MINIBLOCK, width, rest);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (int64_t)((uint64_t)values[i - 1] + smallest + rest[i]);
+    uint64_t before = (uint64_t)values[-1];
+    for (size_t i = 0; i < count; i++) {
+        before += smallest + rest[i];
+        values[i] = (int64_t)before;
+    }
 }
 
 static void take_block(struct reader *in, int64_t *values, size_t count)
