@@ -8,6 +8,7 @@
 #include "sources/mqtt/loop.h"
 
 #include <netdb.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -327,6 +328,11 @@ static void *run(void *arg)
 {
     struct loop *loop = arg;
     struct shared *shared = loop->shared;
+    /* libuv writes without MSG_NOSIGNAL; a peer that is gone must not end the process. */
+    sigset_t broken_pipe;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     /* With the last one gone nobody posts any more. */
     if (atomic_fetch_sub(&shared->loops_running, 1) == 1)

@@ -80,8 +80,8 @@ void chunk_release(struct rawlog *rawlog, struct chunk *chunk)
     free(fake);
 }
 
-static struct fake_record *fake_add(struct chunk *chunk, enum record_kind kind, struct bytes vendor,
-                                    struct bytes client, size_t size)
+static inline struct fake_record *fake_add(struct chunk *chunk, enum record_kind kind,
+                                           struct bytes vendor, struct bytes client, size_t size)
 {
     struct fake_chunk *fake = (struct fake_chunk *)chunk;
     if (fake->count == fake->capacity) {
@@ -161,7 +161,7 @@ void sessions_each(const struct sessions *sessions,
 
 /* ---- what the test calls ---- */
 
-static void fake_keep(struct rawlog *rawlog, struct fake_chunk *fake)
+static inline void fake_keep(struct rawlog *rawlog, struct fake_chunk *fake)
 {
     size_t need = rawlog->log_count + fake->count;
     if (need > rawlog->log_capacity) {
@@ -176,7 +176,7 @@ static void fake_keep(struct rawlog *rawlog, struct fake_chunk *fake)
     }
 }
 
-static void *fake_run(void *arg)
+static inline void *fake_run(void *arg)
 {
     struct rawlog *rawlog = arg;
     pthread_mutex_lock(&rawlog->lock);
@@ -207,7 +207,7 @@ static void *fake_run(void *arg)
     return NULL;
 }
 
-static struct rawlog *fake_rawlog_new(void)
+static inline struct rawlog *fake_rawlog_new(void)
 {
     struct rawlog *rawlog = mem_zalloc(sizeof *rawlog);
     pthread_mutex_init(&rawlog->lock, NULL);
@@ -222,7 +222,7 @@ static struct rawlog *fake_rawlog_new(void)
 }
 
 /* Closed: nothing becomes durable. */
-static void fake_rawlog_tap(struct rawlog *rawlog, bool open)
+static inline void fake_rawlog_tap(struct rawlog *rawlog, bool open)
 {
     pthread_mutex_lock(&rawlog->lock);
     rawlog->tap_open = open;
@@ -231,7 +231,7 @@ static void fake_rawlog_tap(struct rawlog *rawlog, bool open)
 }
 
 /* What was submitted and is not durable is lost, as by a power cut; its done() never comes. */
-static void fake_rawlog_free(struct rawlog *rawlog)
+static inline void fake_rawlog_free(struct rawlog *rawlog)
 {
     pthread_mutex_lock(&rawlog->lock);
     rawlog->stop = true;

@@ -319,6 +319,26 @@ static void sessions_beyond_the_limit_drop_the_oldest(void **state)
     rig_stop(&rig);
 }
 
+static void client_that_says_all_at_once_and_goes_is_heard(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig, (const char *[]){"loops", "1", NULL});
+    fake_rawlog_tap(rig.rawlog, false);
+    int fd = peer_open(&rig);
+    peer_send_connect(fd, (struct peer_options){.client = "brief", .resume = true, .will = "no"});
+    peer_publish(fd, 4, 0, 0, "a/b", 10);
+    peer_publish(fd, 4, 1, 1, "a/b", 10);
+    peer_send(fd, B("\xe0\x00"));
+    shutdown(fd, SHUT_WR); /* all of it before CONNACK */
+    rig_wait_stat(&rig, sessions, 1);
+    fake_rawlog_tap(rig.rawlog, true);
+    rig_wait(&rig, RECORD_SESSION_LEFT, 1);
+    assert_int_equal(rig_count(&rig, RECORD_MESSAGE), 2); /* and no will */
+    close(fd);
+    rig_stop(&rig);
+}
+
 /* ---- take-over ---- */
 
 static void take_over_waits_for_what_the_old_connection_said(void **state)
@@ -646,6 +666,7 @@ int main(void)
         cmocka_unit_test(qos_2_is_stored_once_and_its_id_is_behind_it),
         cmocka_unit_test(qos_2_ids_survive_a_restart),
         cmocka_unit_test(sessions_beyond_the_limit_drop_the_oldest),
+        cmocka_unit_test(client_that_says_all_at_once_and_goes_is_heard),
         cmocka_unit_test(take_over_waits_for_what_the_old_connection_said),
         cmocka_unit_test(will_is_stored_when_the_client_vanishes),
         cmocka_unit_test(delayed_will_is_without_its_delay_and_due_at_the_end),

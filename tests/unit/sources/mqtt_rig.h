@@ -29,7 +29,7 @@ struct rig {
 };
 
 /* Options as name and text, ended by null. */
-static void rig_listen(struct rig *rig, const char *const *options)
+static inline void rig_listen(struct rig *rig, const char *const *options)
 {
     struct err err = {0};
     option_defaults(listener_option_rows, &rig->options);
@@ -48,7 +48,7 @@ static void rig_listen(struct rig *rig, const char *const *options)
     rig->closed = false;
 }
 
-static void rig_access(struct rig *rig, enum access_anonymous anonymous)
+static inline void rig_access(struct rig *rig, enum access_anonymous anonymous)
 {
     struct err err = {0};
     struct access_rules rules = {.anonymous = anonymous};
@@ -56,19 +56,19 @@ static void rig_access(struct rig *rig, enum access_anonymous anonymous)
         fail_msg("%s", err.text);
 }
 
-static void rig_start(struct rig *rig, const char *const *options)
+static inline void rig_start(struct rig *rig, const char *const *options)
 {
     *rig = (struct rig){.rawlog = fake_rawlog_new(), .access = access_new()};
     rig_access(rig, ANONYMOUS_LOOPBACK);
     rig_listen(rig, options);
 }
 
-static void rig_on_closed(void *arg)
+static inline void rig_on_closed(void *arg)
 {
     ((struct rig *)arg)->closed = true;
 }
 
-static void rig_unlisten(struct rig *rig, int64_t drain_ms)
+static inline void rig_unlisten(struct rig *rig, int64_t drain_ms)
 {
     rig->source->type->close(rig->source, drain_ms, rig_on_closed, rig);
     int64_t end = clock_monotonic_ms() + WAIT_MS;
@@ -81,7 +81,7 @@ static void rig_unlisten(struct rig *rig, int64_t drain_ms)
     option_fini(listener_option_rows, &rig->options);
 }
 
-static void rig_stop(struct rig *rig)
+static inline void rig_stop(struct rig *rig)
 {
     if (rig->source)
         rig_unlisten(rig, 2000);
@@ -90,7 +90,7 @@ static void rig_stop(struct rig *rig)
 }
 
 /* Waits until `count` records of that kind are durable; returns the newest of them. */
-static struct fake_record rig_wait(struct rig *rig, enum record_kind kind, size_t count)
+static inline struct fake_record rig_wait(struct rig *rig, enum record_kind kind, size_t count)
 {
     int64_t end = clock_monotonic_ms() + WAIT_MS;
     for (;;) {
@@ -110,7 +110,7 @@ static struct fake_record rig_wait(struct rig *rig, enum record_kind kind, size_
     }
 }
 
-static size_t rig_count(struct rig *rig, enum record_kind kind)
+static inline size_t rig_count(struct rig *rig, enum record_kind kind)
 {
     size_t found = 0;
     pthread_mutex_lock(&rig->rawlog->lock);
@@ -137,7 +137,7 @@ static size_t rig_count(struct rig *rig, enum record_kind kind)
 
 /* ---- clients ---- */
 
-static int peer_open(const struct rig *rig)
+static inline int peer_open(const struct rig *rig)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -149,7 +149,7 @@ static int peer_open(const struct rig *rig)
     return fd;
 }
 
-static void peer_send(int fd, struct bytes out)
+static inline void peer_send(int fd, struct bytes out)
 {
     while (out.size) {
         ssize_t sent = send(fd, out.data, out.size, MSG_NOSIGNAL);
@@ -159,7 +159,7 @@ static void peer_send(int fd, struct bytes out)
 }
 
 /* Exactly these bytes come next. */
-static void peer_expect(int fd, struct bytes wanted)
+static inline void peer_expect(int fd, struct bytes wanted)
 {
     uint8_t got[256];
     size_t have = 0;
@@ -176,7 +176,7 @@ static void peer_expect(int fd, struct bytes wanted)
     assert_memory_equal(got, wanted.data, wanted.size);
 }
 
-static void peer_expect_end(int fd)
+static inline void peer_expect_end(int fd)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, WAIT_MS), 1);
@@ -186,7 +186,7 @@ static void peer_expect_end(int fd)
 }
 
 /* Nothing came but the answer to this ping: whatever was sent before is not answered yet. */
-static void peer_expect_only_pong(int fd)
+static inline void peer_expect_only_pong(int fd)
 {
     peer_send(fd, B("\xc0\x00"));
     peer_expect(fd, B("\xd0\x00"));
@@ -199,21 +199,23 @@ struct peer_options {
     uint32_t expiry_s;
     const char *will;
     uint32_t will_delay_s;
+    const char *user, *password; /* both or none */
 };
 
-static void peer_put_text(struct buffer *out, const char *text)
+static inline void peer_put_text(struct buffer *out, const char *text)
 {
     buffer_u16_be(out, (uint16_t)strlen(text));
     buffer_add_text(out, text);
 }
 
-static void peer_send_connect(int fd, struct peer_options options)
+static inline void peer_send_connect(int fd, struct peer_options options)
 {
     bool v5 = options.version == 5;
     struct buffer body = {0};
     peer_put_text(&body, "MQTT");
     buffer_u8(&body, v5 ? 5 : 4);
-    buffer_u8(&body, (uint8_t)((options.resume ? 0 : 2) | (options.will ? 4 : 0)));
+    buffer_u8(&body, (uint8_t)((options.resume ? 0 : 2) | (options.will ? 4 : 0) |
+                               (options.user ? 0xc0 : 0)));
     buffer_u16_be(&body, 600);
     if (v5) {
         buffer_add(&body, "\x05\x11", 2);
@@ -228,6 +230,10 @@ static void peer_send_connect(int fd, struct peer_options options)
         peer_put_text(&body, "will/topic");
         peer_put_text(&body, options.will);
     }
+    if (options.user) {
+        peer_put_text(&body, options.user);
+        peer_put_text(&body, options.password);
+    }
     uint8_t head[2] = {0x10, (uint8_t)body.size};
     assert_true(body.size < 128);
     peer_send(fd, bytes_of(head, 2));
@@ -236,7 +242,7 @@ static void peer_send_connect(int fd, struct peer_options options)
 }
 
 /* The CONNACK, whole: 5.0 has properties behind its first two bytes. */
-static void peer_expect_connack(int fd, bool present)
+static inline void peer_expect_connack(int fd, bool present)
 {
     uint8_t head[2], body[128];
     for (size_t have = 0; have < 2; have++) {
@@ -251,7 +257,7 @@ static void peer_expect_connack(int fd, bool present)
     assert_int_equal(body[0], present);
 }
 
-static int peer_connect(const struct rig *rig, struct peer_options options, bool present)
+static inline int peer_connect(const struct rig *rig, struct peer_options options, bool present)
 {
     int fd = peer_open(rig);
     peer_send_connect(fd, options);
@@ -260,8 +266,8 @@ static int peer_connect(const struct rig *rig, struct peer_options options, bool
 }
 
 /* PUBLISH of MQTT 3.1.1, or of 5.0 with an empty list. */
-static void peer_publish(int fd, uint8_t version, int qos, uint16_t id, const char *topic,
-                         size_t payload_size)
+static inline void peer_publish(int fd, uint8_t version, int qos, uint16_t id, const char *topic,
+                                size_t payload_size)
 {
     struct buffer out = {0};
     size_t size = 2 + strlen(topic) + (qos ? 2 : 0) + (version == 5) + payload_size;
@@ -278,7 +284,7 @@ static void peer_publish(int fd, uint8_t version, int qos, uint16_t id, const ch
     buffer_fini(&out);
 }
 
-static void peer_expect_ack(int fd, uint8_t first, uint16_t id)
+static inline void peer_expect_ack(int fd, uint8_t first, uint16_t id)
 {
     peer_expect(fd, bytes_of((uint8_t[]){first, 2, (uint8_t)(id >> 8), (uint8_t)id}, 4));
 }
