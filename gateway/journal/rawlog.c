@@ -39,19 +39,24 @@ static void snapshot(void *arg, struct buffer *out)
     sessions_snapshot(rawlog->sessions, out);
 }
 
-/* The session records of one extent; messages are passed over. */
-static int apply_records(struct rawlog *rawlog, const struct extent *extent)
+/* Session records are applied; messages are passed over. */
+static int apply_records(struct rawlog *rawlog, struct record_reader *reader)
 {
-    struct record_reader reader;
     enum record_kind kind;
     struct message message;
     struct session_record session;
-    record_reader_init(&reader, extent);
     int rc;
-    while ((rc = record_reader_next(&reader, &kind, &message, &session)) == 1)
+    while ((rc = record_reader_next(reader, &kind, &message, &session)) == 1)
         if (kind != RECORD_MESSAGE)
             sessions_apply(rawlog->sessions, &session);
     return rc;
+}
+
+static int apply_extent(struct rawlog *rawlog, const struct extent *extent)
+{
+    struct record_reader reader;
+    record_reader_init(&reader, extent);
+    return apply_records(rawlog, &reader);
 }
 
 static int rebuild_sessions(struct rawlog *rawlog, struct err *err)
@@ -69,7 +74,7 @@ static int rebuild_sessions(struct rawlog *rawlog, struct err *err)
             sessions_free(rawlog->sessions);
             rawlog->sessions = sessions_new();
         }
-        if (rc == JOURNAL_DAMAGED || (records && apply_records(rawlog, &extent) < 0))
+        if (rc == JOURNAL_DAMAGED || (records && apply_extent(rawlog, &extent) < 0))
             log_event(LOG_ERROR, "sessions_incomplete", "first_seq=%" PRIu64 " seqs=%" PRIu32,
                       extent.first_seq, extent.seq_count);
     }
@@ -291,15 +296,14 @@ static void apply_group(struct rawlog *rawlog, const struct group *group)
     for (const struct chunk *chunk = group->first; chunk; chunk = chunk->next) {
         if (chunk->record_count == chunk->message_count)
             continue;
-        uint8_t frame[FRAME_HEADER_MAX];
-        struct buffer body = {0};
-        buffer_add(&body, frame, frame_encode(frame, chunk->message_count, 0, chunk->body.size));
-        buffer_add_bytes(&body, buffer_bytes(&chunk->body));
-        const struct extent extent = {.first_seq = chunk->first_seq,
-                                      .seq_count = chunk->message_count,
-                                      .body = buffer_bytes(&body)};
-        gw_assert(apply_records(rawlog, &extent) == 0);
-        buffer_fini(&body);
+        uint64_t end_seq = chunk->first_seq + chunk->message_count;
+        struct record_reader reader = {
+            .chunk = reader_of(buffer_bytes(&chunk->body)),
+            .seq = chunk->first_seq,
+            .chunk_end_seq = end_seq,
+            .end_seq = end_seq,
+        };
+        gw_assert(apply_records(rawlog, &reader) == 0);
     }
 }
 
