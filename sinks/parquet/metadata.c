@@ -153,7 +153,8 @@ static void read_groups(struct thrift_struct *at, struct metadata *metadata, uin
 static uint64_t number_of(struct bytes text, int base)
 {
     char copy[32] = {0};
-    memcpy(copy, text.data, text.size < sizeof copy ? text.size : sizeof copy - 1);
+    if (text.size)
+        memcpy(copy, text.data, text.size < sizeof copy ? text.size : sizeof copy - 1);
     return strtoull(copy, NULL, base);
 }
 

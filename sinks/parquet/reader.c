@@ -43,7 +43,7 @@ static int read_footer(struct parquet_reader *reader, struct err *err)
         return err_set(err, GW_EIO, "%s", strerror(-result));
     struct reader in = reader_of(bytes_of(tail, sizeof tail));
     uint32_t size = reader_u32_le(&in);
-    if (memcmp(tail + 4, PARQUET_MAGIC, 4) != 0 || size > READER_FOOTER_MAX ||
+    if (memcmp(tail + 4, PARQUET_MAGIC, 4) != 0 || size == 0 || size > READER_FOOTER_MAX ||
         size > stat.size - 12)
         return err_set(err, GW_ECORRUPT, "the end is not that of a Parquet file");
     struct buffer footer = {0};
