@@ -24,6 +24,9 @@ enum {
 const struct option listener_option_rows[] = {
     {"listen", OPTION_ADDRESS, AT(listen), "127.0.0.1:1883", 0, 0, NULL,
      "HOST:PORT to listen on; port 0 picks a free one."},
+    {"share_port", OPTION_BOOL, AT(share_port), "false", 0, 0, NULL,
+     "Whether other gateways of this user may listen on the same port; the kernel then spreads "
+     "connections over them."},
     {"loops", OPTION_INT, AT(loops), "0", 0, LOOPS_MAX, NULL,
      "Threads that serve connections; 0: one for two processors, at least one."},
     {"max_packet", OPTION_SIZE, AT(max_packet_bytes), "1MiB", 64, 256 << 20, NULL,
@@ -110,6 +113,9 @@ static void listener_free(struct source *source)
     struct listener *listener = (struct listener *)source;
     if (listener == NULL)
         return;
+    for (unsigned i = 0; i < listener->loop_count && listener->closed == NULL; i++)
+        if (listener->loops[i]->started) /* start failed halfway, and close was never called */
+            loop_close(listener->loops[i], 0);
     for (unsigned i = 0; i < listener->loop_count; i++)
         loop_free(listener->loops[i]);
     session_table_free(listener->shared.sessions);
@@ -120,7 +126,8 @@ static void listener_free(struct source *source)
 static void on_closed(void *arg)
 {
     struct listener *listener = arg;
-    listener->closed(listener->closed_arg);
+    if (listener->closed)
+        listener->closed(listener->closed_arg);
 }
 
 static int listener_start(struct source *source, struct err *err)

@@ -35,6 +35,7 @@ struct listener_options {
     int64_t write_queue_max;     /* bytes that a peer may leave unread before it is closed */
     int64_t poll_tick_ms;        /* adaptive wait when many sockets are ready; 0: never */
     bool receive_max_strict;     /* false: a client over its Receive Maximum is only counted */
+    bool share_port;             /* other processes may listen there, too */
 };
 extern const struct option listener_option_rows[];
 

@@ -7,11 +7,13 @@
  */
 #include "sources/mqtt/loop.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -365,6 +367,20 @@ struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
     return loop;
 }
 
+/* With SO_REUSEPORT another gateway of the same user would get half of the connections and nobody
+ * would be told. A socket without it is refused where anybody listens. */
+static int port_free(const struct sockaddr *address, socklen_t size)
+{
+    int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return uv_translate_sys_error(errno);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* TIME_WAIT is no reason */
+    int status = bind(fd, address, size) == 0 ? 0 : uv_translate_sys_error(errno);
+    close(fd);
+    return status;
+}
+
 static int bind_and_listen(struct loop *loop, const struct addrinfo *to, int *port)
 {
     /* libuv 1.44 has no flag for SO_REUSEPORT: make the socket, set it, bind. */
@@ -377,6 +393,8 @@ static int bind_and_listen(struct loop *loop, const struct addrinfo *to, int *po
     struct sockaddr_storage address = {0};
     memcpy(&address, to->ai_addr, to->ai_addrlen);
     ((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)*port); /* same place in both */
+    if (status == 0 && loop->index == 0 && !loop->shared->options->share_port)
+        status = port_free((struct sockaddr *)&address, to->ai_addrlen);
     if (status == 0)
         status = uv_tcp_bind(&loop->listen, (struct sockaddr *)&address, 0);
     if (status == 0)

@@ -512,6 +512,39 @@ static void reload_ends_connections_that_lost_their_right(void **state)
     rig_stop(&rig);
 }
 
+static void port_of_another_listener_is_refused_unless_shared(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig, (const char *[]){"loops", "2", NULL});
+    struct listener_options options = {0};
+    struct err err = {0};
+    option_defaults(listener_option_rows, &options);
+    char listen[32];
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", rig.port);
+    option_set(option_find(listener_option_rows, "listen"), &options, listen, &err);
+    for (int shared = 0; shared < 2; shared++) {
+        options.share_port = shared;
+        struct source *second = listener_new(&options, rig.rawlog, rig.access, &err);
+        assert_non_null(second);
+        if (shared) {
+            assert_int_equal(second->type->start(second, &err), 0);
+            assert_int_equal(listener_port(second), rig.port);
+            rig.closed = false;
+            second->type->close(second, 1000, rig_on_closed, &rig);
+            while (!rig.closed)
+                usleep(500);
+        } else {
+            assert_int_equal(second->type->start(second, &err), GW_EIO);
+            assert_non_null(strstr(err.text, listen));
+            assert_non_null(strstr(err.text, "address already in use"));
+        }
+        second->type->free(second);
+    }
+    option_fini(listener_option_rows, &options);
+    rig_stop(&rig);
+}
+
 /* ---- the end ---- */
 
 static void close_acknowledges_what_becomes_durable(void **state)
@@ -675,6 +708,7 @@ int main(void)
         cmocka_unit_test(connections_beyond_the_limit_are_shed),
         cmocka_unit_test(peer_that_does_not_read_is_closed),
         cmocka_unit_test(reload_ends_connections_that_lost_their_right),
+        cmocka_unit_test(port_of_another_listener_is_refused_unless_shared),
         cmocka_unit_test(close_acknowledges_what_becomes_durable),
         cmocka_unit_test(close_ends_in_time_when_the_disk_does_not_answer),
         cmocka_unit_test(pause_stops_reading_and_resume_goes_on),
