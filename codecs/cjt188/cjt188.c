@@ -338,8 +338,8 @@ static struct bytes device_of(struct decoding *decoding, const struct cjt188_fra
     return arena_copy(&decoding->out->arena, whole);
 }
 
-/* The route's device names the meter, unless the payload has frames of several: then only their
- * addresses can tell the meters apart. */
+/* Where the route's device names the meter, it does so unless the payload has frames of several:
+ * then only their addresses can tell the meters apart. */
 static bool several_meters(struct bytes payload)
 {
     struct cjt188_scan scan = {.payload = payload};
@@ -425,7 +425,8 @@ static enum codec_result decode_payload(struct decoding *decoding, struct bytes 
 {
     struct cjt188_scan scan = {.payload = payload};
     struct cjt188_frame frame;
-    bool named = decoding->in->device.size > 0 && !several_meters(payload);
+    bool named = decoding->options->device == CJT188_DEVICE_ROUTE &&
+                 decoding->in->device.size > 0 && !several_meters(payload);
     size_t frames = 0;
     size_t before = decoding->out->count;
     for (; cjt188_next(&scan, &frame) && !decoding->full; frames++) {

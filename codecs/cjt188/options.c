@@ -8,7 +8,7 @@
 
 #include "base/yaml.h"
 
-static const char *const device_names[] = {"address", "number", NULL};
+static const char *const device_names[] = {"address", "number", "route", NULL};
 
 #define ROW(member) offsetof(struct cjt188_options, member)
 const struct option cjt188_option_rows[] = {
@@ -16,7 +16,8 @@ const struct option cjt188_option_rows[] = {
      "Decimals of volumes in litres: 2 as the standard has it, 0 for makers that send whole "
      "litres."},
     {"device", OPTION_ENUM, ROW(device), "address", 0, 0, device_names,
-     "Device name: the whole address of 14 digits, or its last 10 without the maker's code."},
+     "Device name: the whole address of 14 digits, its last 10 without the maker's code, or the "
+     "route's {device} (unless the payload has frames of several meters)."},
     {"valve_closed_mask", OPTION_INT, ROW(valve_closed_mask), "1", 0, 65535, NULL,
      "Status bits that say the valve is closed, as ST0 + 256 * ST1; 0 for meters without valve."},
     {"valve_fault_mask", OPTION_INT, ROW(valve_fault_mask), "2", 0, 65535, NULL,

@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/option.h"
 
-enum cjt188_device { CJT188_DEVICE_ADDRESS, CJT188_DEVICE_NUMBER };
+enum cjt188_device { CJT188_DEVICE_ADDRESS, CJT188_DEVICE_NUMBER, CJT188_DEVICE_ROUTE };
 
 struct cjt188_options {
     int64_t litre_decimals;    /* decimals of a volume in litres (units 29, 2A, 2B) */
