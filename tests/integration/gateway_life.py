@@ -185,13 +185,15 @@ def test_a_restart_keeps_everything_and_adds_nothing():
         gateway.start()
         gateway.sim("--count", "3000", "--rate", "max", "--meters", "500")
         before = gateway.settled(messages=3000)
-        rows = gateway.rows("select count(*), count(distinct seq), sum(value), max(seq) from parquet")
+        # Whole numbers: a sum of doubles depends on the order of the files.
+        question = "select count(*), count(distinct seq), sum(round(value * 1000)::bigint)::varchar, max(seq) from parquet"
+        rows = gateway.rows(question)
         assert gateway.stop() == 0
         gateway.start()
         after = gateway.settled(messages=3000)
         assert after["received"] == before["received"] == 3000
         assert after["gateway"] == before["gateway"]
-        assert gateway.rows("select count(*), count(distinct seq), sum(value), max(seq) from parquet") == rows
+        assert gateway.rows(question) == rows
         gateway.sim("--count", "10", "--rate", "max", "--seed", "2")
         gateway.settled(messages=3010)
         assert gateway.rows("select max(seq), count(distinct seq) from parquet") == [[3010, 3010]]
