@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The life of a unit: FILLING (batches are added) -> OPEN (bounds synced, given to the sink) ->
- * STORED, or WAITING (the sink said RETRY; the same unit goes again after a backoff). Units are
- * stored in any order and confirmed in theirs. Everything runs on the lane's thread but for the
+ * The life of a unit (lane_slots.h): FILLING -> OPEN, when its bounds are synced -> STORED, or
+ * WAITING when the sink said RETRY; the same unit goes again after a backoff. Units are stored in
+ * any order and confirmed in theirs. Everything runs on the lane's thread but for the
  * functions at the end.
  */
 #include "lane.h"
@@ -14,19 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/cursor.h"
+#include "lane_slots.h"
 
 enum { BACKOFF_MS_MIN = 200, BACKOFF_MS_MAX = 30000, STEP_BATCHES = 64, TICK_MS = 100 };
-
-enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_OPEN, SLOT_WAITING, SLOT_STORED };
-
-struct slot {
-    struct unit unit;
-    enum slot_state state;
-    int64_t since_ms;    /* monotonic: when its first batch came, then when it was given out */
-    int64_t retry_at_ms; /* SLOT_WAITING */
-    int64_t backoff_ms;
-    uint64_t bound_last; /* not 0: its end was synced before a restart and must be the same again */
-};
 
 struct lane {
     struct lane_options options;
@@ -39,10 +29,8 @@ struct lane {
     uint64_t rows_max;
     int64_t age_max_ms;
 
-    struct slot slots[CURSOR_UNITS_MAX]; /* a ring, oldest first */
-    uint32_t slot_first, slot_count, slots_max;
-    uint32_t bounds_known, bounds_used; /* of the cursor at start */
-    struct batch *ahead;                /* read, but did not fit into the unit before */
+    struct slots slots;
+    struct batch *ahead; /* read, but did not fit into the unit before */
     bool sink_started;
     int64_t start_at_ms;
     int64_t start_backoff_ms;
@@ -62,41 +50,7 @@ struct lane {
     struct lane_stats stats;
 };
 
-/* ---- slots ---- */
-
-static struct slot *slot_at(struct lane *lane, uint32_t index)
-{
-    return &lane->slots[(lane->slot_first + index) % CURSOR_UNITS_MAX];
-}
-
-static struct slot *slot_filling(struct lane *lane)
-{
-    if (lane->slot_count == 0)
-        return NULL;
-    struct slot *slot = slot_at(lane, lane->slot_count - 1);
-    return slot->state == SLOT_FILLING ? slot : NULL;
-}
-
-static void slot_release(struct slot *slot)
-{
-    for (uint32_t i = 0; i < slot->unit.batch_count; i++)
-        batch_release(slot->unit.batches[i]);
-    free(slot->unit.batches);
-    *slot = (struct slot){0};
-}
-
-static void slot_add(struct slot *slot, struct batch *batch)
-{
-    struct unit *unit = &slot->unit;
-    if (unit->batch_count == 0) {
-        unit->first_seq = batch->first_seq;
-        unit->generation = batch->generation;
-    }
-    unit->batches = mem_realloc(unit->batches, (unit->batch_count + 1) * sizeof(struct batch *));
-    unit->batches[unit->batch_count++] = batch;
-    unit->last_seq = batch->last_seq;
-    unit->rows += batch->count;
-}
+/* ---- what others see ---- */
 
 static void why_set(struct lane *lane, const char *why)
 {
@@ -110,26 +64,16 @@ static void why_set(struct lane *lane, const char *why)
 
 static void stats_publish(struct lane *lane)
 {
-    uint64_t rows = 0;
-    for (uint32_t i = 0; i < lane->slot_count; i++)
-        rows += slot_at(lane, i)->unit.rows;
     lane->stats.next_seq = lane->saved.next_seq;
-    lane->stats.open_units = lane->slot_count;
-    lane->stats.open_rows = rows;
+    lane->stats.open_units = lane->slots.count;
+    lane->stats.open_rows = slots_rows(&lane->slots);
 }
 
 /* ---- cursor ---- */
 
 static bool cursor_write(struct lane *lane)
 {
-    lane->saved.unit_count = 0;
-    for (uint32_t i = 0; i < lane->slot_count; i++) {
-        struct slot *slot = slot_at(lane, i);
-        if (slot->state == SLOT_FILLING)
-            break;
-        lane->saved.units[lane->saved.unit_count++] =
-            (struct cursor_bounds){slot->unit.first_seq, slot->unit.last_seq};
-    }
+    slots_bounds(&lane->slots, &lane->saved);
     struct err err;
     if (cursor_save(lane->cursor, &lane->saved, &err) == 0)
         return true;
@@ -174,28 +118,6 @@ static bool slot_due(const struct lane *lane, const struct slot *slot, bool at_e
            now - slot->since_ms >= lane->age_max_ms || (lane->stopping && at_end);
 }
 
-static bool slot_takes(const struct lane *lane, const struct slot *slot, const struct batch *batch)
-{
-    if (slot->unit.batch_count == 0)
-        return true;
-    if (slot->bound_last)
-        return batch->last_seq <= slot->bound_last;
-    return batch->generation == slot->unit.generation &&
-           slot->unit.rows + batch->count <= lane->rows_max;
-}
-
-/* A slot to fill, or null when the sink has enough. */
-static struct slot *slot_begin(struct lane *lane)
-{
-    if (lane->slot_count == lane->slots_max)
-        return NULL;
-    struct slot *slot = slot_at(lane, lane->slot_count++);
-    *slot = (struct slot){.state = SLOT_FILLING, .since_ms = clock_monotonic_ms()};
-    if (lane->bounds_used < lane->bounds_known)
-        slot->bound_last = lane->saved.units[lane->bounds_used++].last_seq;
-    return slot;
-}
-
 /* ---- reading ---- */
 
 /* The next batch, or null at the end. */
@@ -232,14 +154,14 @@ static struct batch *batch_next(struct lane *lane)
 static bool lane_fill(struct lane *lane)
 {
     for (int i = 0; i < STEP_BATCHES; i++) {
-        struct slot *slot = slot_filling(lane);
+        struct slot *slot = slots_filling(&lane->slots);
         if (slot && slot_due(lane, slot, false)) {
             slot_open(lane, slot);
             if (slot->state == SLOT_FILLING)
                 return false;
             continue;
         }
-        if (slot == NULL && lane->slot_count == lane->slots_max)
+        if (slot == NULL && lane->slots.count == lane->slots.max)
             return false;
         struct batch *batch = batch_next(lane);
         if (batch == NULL) {
@@ -248,8 +170,8 @@ static bool lane_fill(struct lane *lane)
             return false;
         }
         if (slot == NULL)
-            slot = slot_begin(lane);
-        if (slot_takes(lane, slot, batch))
+            slot = slots_begin(&lane->slots, clock_monotonic_ms());
+        if (slot_takes(slot, batch, lane->rows_max))
             slot_add(slot, batch);
         else
             lane->ahead = batch;
@@ -273,17 +195,15 @@ static void latency_count(struct lane *lane, int64_t ms)
 static void lane_confirm(struct lane *lane)
 {
     bool moved = false;
-    while (lane->slot_count && slot_at(lane, 0)->state == SLOT_STORED) {
-        struct slot *slot = slot_at(lane, 0);
+    while (lane->slots.count && slots_at(&lane->slots, 0)->state == SLOT_STORED) {
+        const struct slot *slot = slots_at(&lane->slots, 0);
         lane->saved.next_seq = slot->unit.last_seq + 1;
         lane->saved.generation = slot->unit.generation;
         lane->stats.stored_received_ms =
             slot->unit.batches[slot->unit.batch_count - 1]->received_max_ms;
         lane->stats.units++;
         lane->stats.rows += slot->unit.rows;
-        slot_release(slot);
-        lane->slot_first = (lane->slot_first + 1) % CURSOR_UNITS_MAX;
-        lane->slot_count--;
+        slots_pop(&lane->slots);
         moved = true;
     }
     if (moved)
@@ -354,7 +274,7 @@ static void on_sink_closed(void *arg)
 
 static bool lane_idle(const struct lane *lane)
 {
-    return lane->slot_count == 0 && lane->ahead == NULL;
+    return lane->slots.count == 0 && lane->ahead == NULL;
 }
 
 static void lane_check_stop(struct lane *lane, bool more)
@@ -398,8 +318,8 @@ static void lane_step(struct lane *lane)
     bool more = false;
     if (lane->sink_started) {
         int64_t now = clock_monotonic_ms();
-        for (uint32_t i = 0; i < lane->slot_count; i++) {
-            struct slot *slot = slot_at(lane, i);
+        for (uint32_t i = 0; i < lane->slots.count; i++) {
+            struct slot *slot = slots_at(&lane->slots, i);
             if (slot->state == SLOT_WAITING && slot->retry_at_ms <= now)
                 slot_write(lane, slot);
         }
@@ -446,7 +366,7 @@ static int lane_open(struct lane *lane, struct err *err)
     if (rc)
         return err_wrap(err, rc, "sink %s: cursor", lane->host.name);
     lane->saved = *cursor_state(lane->cursor);
-    lane->bounds_known = lane->saved.unit_count;
+    slots_init(&lane->slots, lane->type->open_units_max, &lane->saved);
     uint64_t end = journal_next_seq(options->readings);
     if (lane->saved.next_seq > end)
         return err_set(err, GW_EINVAL,
@@ -475,8 +395,6 @@ int lane_new(const struct lane_options *options, struct lane **out, struct err *
     struct lane *lane = mem_zalloc(sizeof *lane);
     lane->options = *options;
     lane->type = options->sink->type;
-    lane->slots_max = lane->type->open_units_max;
-    gw_assert(lane->slots_max >= 1 && lane->slots_max <= CURSOR_UNITS_MAX);
     lane->rows_max = lane->type->unit_rows_max(options->sink->options);
     lane->age_max_ms = lane->type->unit_age_max_ms(options->sink->options);
     pthread_mutex_init(&lane->why_lock, NULL);
@@ -551,8 +469,7 @@ void lane_free(struct lane *lane)
         lane->type->fini(lane->sink);
     gw_assert(lane->handles_open == 0);
     gw_assert(uv_loop_close(&lane->loop) == 0);
-    for (uint32_t i = 0; i < lane->slot_count; i++)
-        slot_release(slot_at(lane, i));
+    slots_fini(&lane->slots);
     batch_release(lane->ahead);
     if (lane->reader)
         journal_reader_free(lane->reader);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ring of units. Separate from the lane, which decides when something happens to them.
+ */
+#include "lane_slots.h"
+
+#include <stdlib.h>
+
+void slots_init(struct slots *slots, uint32_t max, const struct cursor_state *saved)
+{
+    gw_assert(max >= 1 && max <= CURSOR_UNITS_MAX);
+    *slots = (struct slots){.max = max, .bound_count = saved->unit_count};
+    memcpy(slots->bounds, saved->units, sizeof slots->bounds);
+}
+
+static void slot_release(struct slot *slot)
+{
+    for (uint32_t i = 0; i < slot->unit.batch_count; i++)
+        batch_release(slot->unit.batches[i]);
+    free(slot->unit.batches);
+    *slot = (struct slot){0};
+}
+
+void slots_fini(struct slots *slots)
+{
+    while (slots->count)
+        slots_pop(slots);
+}
+
+struct slot *slots_at(struct slots *slots, uint32_t index)
+{
+    return &slots->ring[(slots->first + index) % CURSOR_UNITS_MAX];
+}
+
+struct slot *slots_filling(struct slots *slots)
+{
+    if (slots->count == 0)
+        return NULL;
+    struct slot *slot = slots_at(slots, slots->count - 1);
+    return slot->state == SLOT_FILLING ? slot : NULL;
+}
+
+struct slot *slots_begin(struct slots *slots, int64_t now_ms)
+{
+    if (slots->count == slots->max)
+        return NULL;
+    struct slot *slot = slots_at(slots, slots->count++);
+    *slot = (struct slot){.state = SLOT_FILLING, .since_ms = now_ms};
+    if (slots->bound_used < slots->bound_count)
+        slot->bound_last = slots->bounds[slots->bound_used++].last_seq;
+    return slot;
+}
+
+void slots_pop(struct slots *slots)
+{
+    slot_release(slots_at(slots, 0));
+    slots->first = (slots->first + 1) % CURSOR_UNITS_MAX;
+    slots->count--;
+}
+
+void slot_add(struct slot *slot, struct batch *batch)
+{
+    struct unit *unit = &slot->unit;
+    if (unit->batch_count == 0) {
+        unit->first_seq = batch->first_seq;
+        unit->generation = batch->generation;
+    }
+    unit->batches = mem_realloc(unit->batches, (unit->batch_count + 1) * sizeof(struct batch *));
+    unit->batches[unit->batch_count++] = batch;
+    unit->last_seq = batch->last_seq;
+    unit->rows += batch->count;
+}
+
+bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t rows_max)
+{
+    if (slot->unit.batch_count == 0)
+        return true;
+    if (slot->bound_last)
+        return batch->last_seq <= slot->bound_last;
+    return batch->generation == slot->unit.generation && slot->unit.rows + batch->count <= rows_max;
+}
+
+uint64_t slots_rows(struct slots *slots)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < slots->count; i++)
+        rows += slots_at(slots, i)->unit.rows;
+    return rows;
+}
+
+void slots_bounds(struct slots *slots, struct cursor_state *out)
+{
+    out->unit_count = 0;
+    for (uint32_t i = 0; i < slots->count; i++) {
+        const struct slot *slot = slots_at(slots, i);
+        if (slot->state == SLOT_FILLING)
+            return;
+        out->units[out->unit_count++] =
+            (struct cursor_bounds){slot->unit.first_seq, slot->unit.last_seq};
+    }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The units of a lane that are under way: a ring, oldest first. A unit is FILLING (batches are
+ * added), OPEN (the sink has it), WAITING (for another attempt) or STORED; it leaves the ring when
+ * it and all before it are stored. The lane's thread.
+ */
+#ifndef TIDEGATE_LANE_SLOTS_H
+#define TIDEGATE_LANE_SLOTS_H
+
+#include "journal/cursor.h"
+#include "sinks/sink.h"
+
+enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_OPEN, SLOT_WAITING, SLOT_STORED };
+
+struct slot {
+    struct unit unit;
+    enum slot_state state;
+    int64_t since_ms;    /* monotonic: when it was begun, then when it was given out */
+    int64_t retry_at_ms; /* not before */
+    int64_t backoff_ms;
+    uint64_t bound_last; /* not 0: its end was synced before a restart and must be the same again */
+};
+
+struct slots {
+    struct slot ring[CURSOR_UNITS_MAX];
+    uint32_t first, count, max;
+    struct cursor_bounds bounds[CURSOR_UNITS_MAX]; /* synced before a restart */
+    uint32_t bound_count, bound_used;
+};
+
+/* `saved` is what the cursor said at start. At most `max` units are under way. */
+void slots_init(struct slots *slots, uint32_t max, const struct cursor_state *saved);
+void slots_fini(struct slots *slots);
+struct slot *slots_at(struct slots *slots, uint32_t index); /* 0: the oldest */
+/* The unit that is being filled, or null. */
+struct slot *slots_filling(struct slots *slots);
+/* A new one behind the others, or null when there are `max`. */
+struct slot *slots_begin(struct slots *slots, int64_t now_ms);
+/* Let the oldest go. */
+void slots_pop(struct slots *slots);
+/* Takes the reference of `batch` over. */
+void slot_add(struct slot *slot, struct batch *batch);
+/* May `batch` be added, with at most rows_max rows in a unit? An empty unit takes any. */
+bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t rows_max);
+uint64_t slots_rows(struct slots *slots);
+/* The bounds of all units that are no longer filling, for the cursor. */
+void slots_bounds(struct slots *slots, struct cursor_state *out);
+
+#endif
