@@ -248,7 +248,7 @@ static void sizes(const char *dir, struct world *world, bool scaled, int level)
 {
     struct target target = {
         .dir = dir,
-        .options = {scaled, level, GROUP_ROWS * 2, PAGE_ROWS},
+        .options = {scaled, level, GROUP_ROWS * 2, PAGE_ROWS, NULL},
         .builder = batch_builder_new(),
     };
     const char *value = scaled ? "scaled" : "double";
@@ -320,7 +320,7 @@ static void speed_of_unit(const char *dir, const struct batch *batch)
     struct err err;
     struct target target = {
         .dir = dir,
-        .options = {false, 1, GROUP_ROWS, PAGE_ROWS},
+        .options = {false, 1, GROUP_ROWS, PAGE_ROWS, NULL},
     };
     int64_t start = clock_monotonic_ns();
     rows_init(&target.rows, false);

@@ -6,6 +6,8 @@
 #ifndef TIDEGATE_SINKS_PARQUET_FILE_H
 #define TIDEGATE_SINKS_PARQUET_FILE_H
 
+#include <stdatomic.h>
+
 #include "base/disk.h"
 #include "base/err.h"
 #include "sinks/parquet/chunk.h"
@@ -22,6 +24,7 @@ struct parquet_options {
     int zstd_level;
     uint32_t row_group_rows;
     uint32_t page_rows;
+    const _Atomic bool *stop; /* set: a merge ends early with GW_ECLOSED; null: it never does */
 };
 
 struct parquet_file;

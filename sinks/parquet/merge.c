@@ -119,13 +119,20 @@ static int step(struct merge *merge, struct merge_result *result, struct err *er
     return 0;
 }
 
-static int merge_rows(struct merge *merge, uint32_t group_rows, struct merge_result *result,
-                      struct err *err)
+static bool is_stopped(const struct parquet_options *options)
+{
+    return options->stop && atomic_load_explicit(options->stop, memory_order_relaxed);
+}
+
+static int merge_rows(struct merge *merge, const struct parquet_options *options,
+                      struct merge_result *result, struct err *err)
 {
     int status = 0;
     while (merge->heap_count && status == 0) {
+        if (is_stopped(options))
+            return err_set(err, GW_ECLOSED, "closing");
         status = step(merge, result, err);
-        if (status == 0 && merge->out.count == group_rows)
+        if (status == 0 && merge->out.count == options->row_group_rows)
             status = flush(merge, err);
     }
     return status < 0 ? status : flush(merge, err);
@@ -156,7 +163,7 @@ int merge_files(const struct disk *disk, char *const *inputs, size_t count, cons
         status = parquet_file_new(&merge->file, disk, out, &own, range, err);
     }
     if (status == 0)
-        status = merge_rows(merge, own.row_group_rows, result, err);
+        status = merge_rows(merge, &own, result, err);
     if (status == 0)
         status = check_count(merge, err);
     if (status == 0)

@@ -56,6 +56,7 @@ struct sink {
 
     /* The merge runs beside the jobs: it does not touch the store. */
     uv_work_t merge_work;
+    _Atomic bool stop_merge;
     bool merging, merged; /* on its thread; done, and waits for its exchange */
     int merge_status;
     struct err merge_err;
@@ -286,6 +287,7 @@ static void do_merge(uv_work_t *work)
 {
     struct sink *sink = container_of(work, struct sink, merge_work);
     struct parquet_options options = file_options(sink, (int)sink->options->compression);
+    options.stop = &sink->stop_merge;
     sink->merge_status = compact_merge(sink->host->disk, &sink->plan, &options, &sink->merge_err);
 }
 
@@ -400,6 +402,7 @@ static void parquet_close(struct sink *sink, void (*closed)(void *arg), void *ar
 {
     gw_assert(!sink->closing);
     sink->closing = true;
+    atomic_store(&sink->stop_merge, true); /* a large one would take longer than a drain may */
     sink->closed = closed;
     sink->closed_arg = arg;
     if (!sink->tick_is_open)

@@ -164,6 +164,29 @@ static void both_forms_of_value_are_never_merged_together(void **state)
     place_remove(&place);
 }
 
+static void a_merge_stops_when_told(void **state)
+{
+    (void)state;
+    struct place place;
+    struct store store;
+    struct err err = {0};
+    struct compact_plan plan;
+    struct compact_policy policy = closed_policy();
+    _Atomic bool stop = true;
+    struct parquet_options options = small;
+    options.stop = &stop;
+    fill(&place, 5);
+    open_real(&store, &place, 1000);
+    assert_true(compact_choose(&store, &policy, &plan));
+    assert_int_equal(compact_merge(&disk_real, &plan, &options, &err), GW_ECLOSED);
+    compact_give_up(&store, &plan, GW_ECLOSED);
+    compact_plan_fini(&plan);
+    store_close(&store);
+    assert_tally(place.path, 5 * UNIT_ROWS, 1);
+    assert_int_equal(compact_once(&disk_real, &place, true), 0);
+    place_remove(&place);
+}
+
 /* ---- what is chosen ---- */
 
 static void files_that_may_come_again_are_left_alone(void **state)
@@ -431,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_merge_keeps_every_row_and_column),
         cmocka_unit_test(merged_files_are_sorted),
         cmocka_unit_test(both_forms_of_value_are_never_merged_together),
+        cmocka_unit_test(a_merge_stops_when_told),
         cmocka_unit_test(files_that_may_come_again_are_left_alone),
         cmocka_unit_test(today_waits_until_there_are_many),
         cmocka_unit_test(old_days_rest_after_a_change),

@@ -103,7 +103,7 @@ static void write_folder(const char *path, struct batch *batch, bool scaled)
                         .batches = &batch,
                         .batch_count = 1,
                         .rows = ROWS};
-    struct parquet_options options = {scaled, 3, 7000, 1000};
+    struct parquet_options options = {scaled, 3, 7000, 1000, NULL};
     if (store_open(&store, &disk_real, path, (struct identity){0xabcdef0123456789}, 1, &err) < 0)
         fail_msg("%s", err.text);
     if (unit_store(&store, &unit, &options, &result, &err) < 0)
