@@ -139,6 +139,8 @@ def inject(gateway, *options):
     process = subprocess.Popen(strace("-p", str(gateway.process.pid), *options), stderr=subprocess.PIPE)
 
     def attached():
+        if process.poll() is not None:
+            raise Skip(f"strace may not attach here: {process.stderr.read().decode().strip()}")
         status = open(f"/proc/{gateway.process.pid}/status", encoding="ascii").read()
         return f"TracerPid:\t{process.pid}" in status
     wait_until("strace is attached", attached, 10)
