@@ -344,6 +344,8 @@ struct identity journal_identity(const struct journal *journal)
 static void info_of(const struct journal *journal, size_t index, struct journal_segment_info *out)
 {
     const struct segment *segment = journal->segments[index];
+    /* Beside a running gateway the newest segment is the one that it appends to. */
+    bool newest_of_another = journal->options.read_only && index + 1 == journal->count;
     *out = (struct journal_segment_info){
         .number = segment->header.number,
         .first_seq = segment->header.first_seq,
@@ -353,7 +355,7 @@ static void info_of(const struct journal *journal, size_t index, struct journal_
         .extents = segment->extents,
         .received_min_ms = segment->received_min_ms,
         .received_max_ms = segment->received_max_ms,
-        .sealed = segment->sealed,
+        .sealed = segment->sealed && !newest_of_another,
         .damaged = segment->damaged,
     };
     snprintf(out->name, sizeof out->name, "%020" PRIu64 ".log", out->number);
