@@ -16,6 +16,8 @@
 
 enum {
     VALUE_DICTIONARY_MAX = 65536, /* distinct values beyond which a dictionary never pays */
+    DICTIONARY_BYTES_MAX =
+        8 << 20, /* of strings: a dictionary is one page, and pages are bounded */
 };
 
 struct chunk_writer {
@@ -37,6 +39,7 @@ struct chunk {
     const struct rows *rows;
     uint32_t count;       /* rows */
     uint32_t value_count; /* rows that are not null */
+    uint32_t page_rows;
     enum parquet_encoding encoding;
     struct buffer *out;
     size_t begin; /* of the chunk in `out` */
@@ -326,7 +329,7 @@ static void put_data_page(struct chunk *chunk, uint32_t row_from, uint32_t row_t
 
 static void put_data_pages(struct chunk *chunk)
 {
-    uint32_t page_rows = chunk->writer->page_rows;
+    uint32_t page_rows = chunk->page_rows;
     uint32_t value = 0;
     for (uint32_t row = 0; row < chunk->count; row += page_rows) {
         uint32_t row_end = chunk->count - row < page_rows ? chunk->count : row + page_rows;
@@ -392,6 +395,8 @@ static void describe(struct chunk *chunk)
 /* One way of writing the chunk, at the end of `out`. */
 static void attempt(struct chunk *chunk, enum parquet_encoding encoding)
 {
+    bool one_page = chunk->column->one_page && encoding == ENCODING_RLE_DICTIONARY;
+    chunk->page_rows = one_page ? chunk->count : chunk->writer->page_rows;
     chunk->encoding = encoding;
     chunk->begin = chunk->out->size;
     chunk->info->page_count = 0;
@@ -439,18 +444,24 @@ static bool dictionary_pays(struct chunk *chunk)
         limit = VALUE_DICTIONARY_MAX;
     if (chunk->column->encodings == TRY_DICTIONARY)
         limit = UINT32_MAX;
-    return dictionary_build(&chunk->writer->dictionary, chunk->writer->symbols, chunk->value_count,
-                            limit);
+    const struct dictionary *dictionary = &chunk->writer->dictionary;
+    if (!dictionary_build(&chunk->writer->dictionary, chunk->writer->symbols, chunk->value_count,
+                          limit))
+        return false;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; chunk->column->type == TYPE_BYTE_ARRAY && i < dictionary->count; i++)
+        bytes += string_table_at(&chunk->rows->strings, (uint32_t)dictionary->symbols[i]).size;
+    return bytes <= DICTIONARY_BYTES_MAX;
 }
 
 void chunk_write(struct chunk_writer *writer, const struct column *column, const struct rows *rows,
                  const uint32_t *order, uint32_t count, struct buffer *out, struct chunk_info *info)
 {
     gw_assert(count > 0);
-    *info = (struct chunk_info){.rows = count};
-    info->pages = mem_alloc((count / writer->page_rows + 1) * sizeof *info->pages);
     struct chunk chunk = {
         .writer = writer, .column = column, .rows = rows, .count = count, .out = out, .info = info};
+    *info = (struct chunk_info){.rows = count};
+    info->pages = mem_alloc((count / writer->page_rows + 1) * sizeof *info->pages);
     bool have = false;
     gather(&chunk, order);
     info->null_count = count - chunk.value_count;

@@ -37,6 +37,7 @@ struct column {
     enum column_logical logical;
     unsigned encodings;
     int merged_level; /* zstd in merged files, 0: as configured */
+    bool one_page;    /* few distinct values: pages cost more than skipping them saves */
 };
 
 /* COLUMN_COUNT of them. `scaled`: `unscaled` INT64 stands in place of `value` DOUBLE. */

@@ -212,10 +212,56 @@ static void what_is_written_is_read(void **state)
     temp_dir_remove(&dir);
 }
 
+/* Every row another unit of 4 KiB: a dictionary of them, or one page, would have no bound. */
+static void rows_of_endless_variety_are_read_back(void **state)
+{
+    (void)state;
+    struct temp_dir dir;
+    struct rows rows, back;
+    struct parquet_file *file = NULL;
+    struct parquet_reader *reader = NULL;
+    struct parquet_options options = {false, 1, 5000, 1000, NULL};
+    struct file_range range = {1, 2, 1, 3};
+    struct err err = {0};
+    char text[4096];
+    temp_dir_make(&dir);
+    char *path = mem_printf("%s/variety.parquet", dir.path);
+    memset(text, 'u', sizeof text);
+    rows_init(&rows, false);
+    rows_init(&back, false);
+    for (uint32_t i = 0; i < 5000; i++) {
+        uint32_t at = rows_add(&rows);
+        snprintf(text, 9, "%08u", i);
+        for (int t = 0; t < TEXT_COUNT; t++)
+            rows.text[t][at] = 0;
+        rows.text[TEXT_UNIT][at] = rows_text(&rows, bytes_of(text, sizeof text), 0);
+        rows.ts[at] = rows.seq[at] = rows.received[at] = i;
+        rows.value[at] = 0;
+        rows.scale[at] = rows.has_value[at] = 0;
+    }
+    rows_rank(&rows);
+    assert_int_equal(parquet_file_new(&file, &disk_real, path, &options, &range, &err), 0);
+    assert_int_equal(parquet_file_add(file, &rows, NULL, rows.count, &err), 0);
+    assert_int_equal(parquet_file_finish(file, &err), 0);
+    assert_int_equal(parquet_reader_open(&reader, &disk_real, path, &err), 0);
+    assert_int_equal(parquet_reader_group(reader, 0, &back, &err), 0);
+    assert_int_equal(back.count, 5000);
+    for (uint32_t i = 0; i < 5000; i++)
+        assert_true(bytes_equal(string_table_at(&rows.strings, rows.text[TEXT_UNIT][i]),
+                                string_table_at(&back.strings, back.text[TEXT_UNIT][i])));
+    parquet_file_free(file);
+    parquet_reader_close(reader);
+    rows_fini(&rows);
+    rows_fini(&back);
+    free(path);
+    temp_dir_remove(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(rows_of_endless_variety_are_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
