@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fuzz target for our own Parquet reader: a file of any bytes is read or refused, and never costs more
- * than its size allows. Checksums keep it out of the pages; page_fuzz.c goes there.
+ * than its size allows. Checksums keep it out of the pages; parquet_page_fuzz.c goes there.
  */
 #include <errno.h>
 #include <stdlib.h>
