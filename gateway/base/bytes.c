@@ -20,7 +20,7 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t more)
 {
     gw_assert(more <= SIZE_MAX / 4 && buffer->size <= SIZE_MAX / 4);
     size_t need = buffer->size + more;
-    if (need > buffer->capacity) {
+    if (need > buffer->capacity || !buffer->data) { /* never null, also for nothing */
         size_t capacity = buffer->capacity ? buffer->capacity * 2 : 256;
         while (capacity < need)
             capacity *= 2;
