@@ -20,6 +20,7 @@ enum {
     STATE_MAGIC = 0x54534754, /* "TGST" */
     STATE_VERSION = 1,
     STATE_HEADER = 4 + 4 + 8 + 8 + 8 + 4,
+    SAVES_MAX = 16,
 };
 static const uint64_t state_size_max = 4ULL << 30;
 
@@ -136,18 +137,20 @@ uint64_t decode_state_load(const struct disk *disk, const char *dir, struct iden
     return found;
 }
 
-uint64_t decode_state_trim(const struct disk *disk, const char *dir, uint64_t first_kept_seq)
+void decode_state_trim(const struct disk *disk, const char *dir, uint64_t first_kept_seq)
 {
     struct disk_names names = {0};
     uint64_t oldest = 0;
+    size_t kept = 0;
     if (disk->list(disk, dir, &names) == 0)
         /* From the newest down: once one at or below the bound was seen, older ones go. */
         for (size_t i = names.count; i-- > 0;) {
             uint64_t at = state_seq(names.names[i]);
             if (at == 0)
                 continue;
-            if (oldest == 0 || oldest > first_kept_seq) {
+            if (kept == 0 || (oldest > first_kept_seq && kept < SAVES_MAX)) {
                 oldest = at;
+                kept++;
                 continue;
             }
             char *path = state_path(dir, at);
@@ -155,7 +158,6 @@ uint64_t decode_state_trim(const struct disk *disk, const char *dir, uint64_t fi
             free(path);
         }
     disk_names_fini(&names);
-    return oldest;
 }
 
 int decode_generation(const struct disk *disk, const char *dir, uint64_t digest, uint32_t *out,

@@ -22,9 +22,9 @@ int decode_state_save(const struct disk *disk, const char *dir, struct identity 
 uint64_t decode_state_load(const struct disk *disk, const char *dir, struct identity identity,
                            uint64_t seq, struct normaliser *normaliser);
 
-/* Delete saves that nothing kept needs: all but the newest at or below `first_kept_seq`, and all
- * above it stay. Returns the position of the oldest that is left, 0 when none. */
-uint64_t decode_state_trim(const struct disk *disk, const char *dir, uint64_t first_kept_seq);
+/* Delete saves that nothing kept needs: the newest at or below `first_kept_seq` and those above it
+ * stay, and of these only the newest sixteen, because with many meters one save is large. */
+void decode_state_trim(const struct disk *disk, const char *dir, uint64_t first_kept_seq);
 
 /* The decode generation: grows by one whenever `digest` is not that of the last call. */
 int decode_generation(const struct disk *disk, const char *dir, uint64_t digest, uint32_t *out,

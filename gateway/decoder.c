@@ -214,8 +214,10 @@ static void state_save(struct decoder *decoder)
         log_event(LOG_WARN, "decode_state_not_saved", "why=\"%s\"", err.text);
         return;
     }
-    decoder->stats.saved_seq =
-        decode_state_trim(options->disk, options->state_dir, journal_first_seq(options->raw));
+    /* The raw log need not be kept for older saves: if it were, the oldest save would wait for the
+     * log and the log for the save. */
+    decoder->stats.saved_seq = decoder->position;
+    decode_state_trim(options->disk, options->state_dir, journal_first_seq(options->raw));
 }
 
 /* Decode from the newest save to the end of the reading log, so that the memory is what it was

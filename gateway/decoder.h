@@ -31,8 +31,8 @@ struct decoder_stats {
     _Atomic uint64_t decoded, dead, quarantined, readings;
     _Atomic uint64_t batches, batch_bytes; /* since start */
     _Atomic uint64_t series;               /* that the normaliser remembers */
-    _Atomic uint64_t saved_seq; /* position of the oldest save of its memory: what raw log
-                                              retention must keep */
+    _Atomic uint64_t saved_seq; /* position of the newest save of its memory: what raw log
+                                   retention must keep */
     _Atomic uint32_t generation;
     _Atomic int health;
 };

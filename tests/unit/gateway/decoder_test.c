@@ -335,6 +335,35 @@ static void a_new_configuration_is_a_new_generation(void **state)
     bench_close();
 }
 
+/* A message of `size` bytes that no route fits. */
+static void publish_large(size_t size)
+{
+    char *payload = mem_alloc(size + 1);
+    memset(payload, 'x', size);
+    payload[size] = '\0';
+    publish("elsewhere", payload);
+    free(payload);
+}
+
+static void raw_retention_follows_the_saves(void **state)
+{
+    (void)state;
+    bench_open();
+    struct journal *raw = rawlog_journal(bench.rawlog);
+    for (int i = 0; i < 8; i++) {
+        for (int j = 0; j < 3; j++)
+            publish_large(400 << 10);
+        wait_decoded();
+    }
+    /* As the gateway does it, with a log that may hold next to nothing. */
+    uint64_t needed = decoder_stats(bench.decoder)->saved_seq;
+    struct err err;
+    assert_in_range(needed, 20, 25);
+    assert_int_equal(journal_retain(raw, needed, 0, 1, clock_wall_ms(), &err), 0);
+    assert_true(journal_bytes(raw) < 6 << 20);
+    bench_close();
+}
+
 #define decoder_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -346,6 +375,7 @@ int main(void)
         decoder_test(what_was_not_decoded_before_a_stop_is_decoded_after),
         decoder_test(memory_survives_with_and_without_its_save),
         decoder_test(a_new_configuration_is_a_new_generation),
+        decoder_test(raw_retention_follows_the_saves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
