@@ -374,12 +374,23 @@ static bool refuse_payload(struct decoding *decoding, enum codec_result result, 
     return refuse(decoding, codec_refuse(decoding->why, result, reason, "payload: %s", text));
 }
 
-/* The readings from `first` on came from the inner codec: what it did not know, the envelope does. */
-static bool adopt(struct decoding *decoding, size_t first)
+/* Several meters in one text keep their own names, whatever is preferred: they must not merge. */
+static bool several_devices(const struct readings *out, size_t first)
 {
+    for (size_t i = first + 1; i < out->count; i++)
+        if (!bytes_equal(out->items[i].device, out->items[first].device))
+            return true;
+    return false;
+}
+
+/* The readings from `first` on came from the inner codec: what it did not know, the envelope does. */
+static bool adopt(struct decoding *decoding, const struct json_payload *payload, size_t first)
+{
+    bool rename = payload->prefer_envelope && decoding->device.size > 0 &&
+                  !several_devices(decoding->out, first);
     for (size_t i = first; i < decoding->out->count; i++) {
         struct reading *reading = &decoding->out->items[i];
-        if (reading->device.size == 0)
+        if (reading->device.size == 0 || rename)
             reading->device = decoding->device;
         if (reading->device.size == 0)
             return refuse_payload(decoding, CODEC_MALFORMED, "no_device",
@@ -407,7 +418,7 @@ static bool read_payload(struct decoding *decoding, const struct json_payload *p
         return refuse(decoding,
                       codec_refuse(decoding->why, CODEC_MALFORMED, "bad_payload",
                                    "payload: wrong encoding at character %zu", offset + 1));
-    inner.device = payload->prefer_envelope ? decoding->device : (struct bytes){0};
+    inner.device = (struct bytes){0};
     enum codec_result result =
         payload->codec->decode(payload->config, NULL, &inner, decoding->out, decoding->why);
     if (result != CODEC_OK) {
@@ -415,7 +426,7 @@ static bool read_payload(struct decoding *decoding, const struct json_payload *p
         memcpy(detail, decoding->why->detail, sizeof detail);
         return refuse_payload(decoding, result, decoding->why->reason, detail);
     }
-    return adopt(decoding, first);
+    return adopt(decoding, payload, first);
 }
 
 /* ---- points ---- */
