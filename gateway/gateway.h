@@ -27,8 +27,12 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out); /* Prometheus
 void gateway_status(struct gateway *gateway, struct buffer *out);  /* one JSON object */
 bool gateway_ready(struct gateway *gateway, struct buffer *why);   /* a sentence when not */
 /* Readings with seq >= from, as JSON lines, at most `limit`; waits up to wait_ms for the first.
- * *next gets the seq to ask for next. from 0: begin at the end. */
+ * *next gets the seq to ask for next. from 0, or beyond the end: begin at the end. */
 int gateway_tail(struct gateway *gateway, uint64_t from, uint64_t limit, int64_t wait_ms,
                  struct buffer *out, uint64_t *next);
+
+struct lane_stats;
+/* How old what a lane has confirmed is while more waits for it; 0 when nothing waits. */
+int64_t gateway_lane_lag_ms(const struct gateway *gateway, const struct lane_stats *stats);
 
 #endif

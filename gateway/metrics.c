@@ -249,8 +249,7 @@ static double lane_lag(const struct gateway *gateway, const struct lane_stats *s
 
 static double lane_lag_seconds(const struct gateway *gateway, const struct lane_stats *stats)
 {
-    int64_t stored = stats->stored_received_ms;
-    return lane_lag(gateway, stats) > 0 && stored ? (double)(clock_wall_ms() - stored) / 1000 : 0;
+    return (double)gateway_lane_lag_ms(gateway, stats) / 1000;
 }
 
 static double lane_rows_total(const struct gateway *gateway, const struct lane_stats *stats)
@@ -292,7 +291,8 @@ static double lane_up(const struct gateway *gateway, const struct lane_stats *st
 static const struct lane_row lane_rows[] = {
     {"tidegate_lane_lag_messages", "gauge", "Messages decoded and not yet confirmed by the sink.",
      lane_lag},
-    {"tidegate_lane_lag_seconds", "gauge", "Age of the newest reading that the sink confirmed.",
+    {"tidegate_lane_lag_seconds", "gauge",
+     "While readings wait: age of the newest that the sink confirmed, or time since start.",
      lane_lag_seconds},
     {"tidegate_lane_readings_total", "counter", "Readings confirmed by the sink since start.",
      lane_rows_total},

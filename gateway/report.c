@@ -9,12 +9,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/disk.h"
 #include "model/batch.h"
 #include "model/batch_json.h"
 #include "parts.h"
 #include "sources/mqtt/listener.h"
 
-enum { TAIL_ROWS_MAX = 10000, TAIL_WAIT_MS_MAX = 20000 };
+enum { TAIL_ROWS_MAX = 10000, TAIL_WAIT_MS_MAX = 20000, TAIL_SLICE_MS = 200 };
 
 /* ---- readiness ---- */
 
@@ -50,6 +51,16 @@ static const char *health_name(const struct gateway *gateway)
     return names[rawlog_health(gateway->rawlog)];
 }
 
+/* Before the first unit since start nothing is known but that it is as old as the start, at least. */
+int64_t gateway_lane_lag_ms(const struct gateway *gateway, const struct lane_stats *stats)
+{
+    int64_t stored_ms = stats->stored_received_ms;
+    if (journal_next_seq(gateway->readings) <= stats->next_seq)
+        return 0;
+    int64_t lag_ms = clock_wall_ms() - (stored_ms ? stored_ms : gateway->started_ms);
+    return lag_ms > 0 ? lag_ms : 0;
+}
+
 static void status_lane(const struct gateway *gateway, struct lane *lane, struct buffer *out)
 {
     static const char *const names[] = {"ok", "retrying", "stopped"};
@@ -63,10 +74,11 @@ static void status_lane(const struct gateway *gateway, struct lane *lane, struct
     json_string(bytes_text(lane_name(lane)), out);
     buffer_printf(out,
                   ",\"type\":\"%s\",\"health\":\"%s\",\"next_seq\":%" PRIu64
-                  ",\"lag_messages\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"units\":%" PRIu64
-                  ",\"retries\":%" PRIu64 ",\"stored_received\":",
+                  ",\"lag_messages\":%" PRIu64 ",\"lag_seconds\":%" PRId64 ",\"rows\":%" PRIu64
+                  ",\"units\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"stored_received\":",
                   lane_sink_type(lane), names[health], next, end > next ? end - next : 0,
-                  stats->rows, stats->units, stats->retries);
+                  gateway_lane_lag_ms(gateway, stats) / 1000, stats->rows, stats->units,
+                  stats->retries);
     char text[CLOCK_TEXT_SIZE];
     int64_t stored = stats->stored_received_ms;
     json_string(bytes_text(stored ? clock_format_ms(stored, text) : ""), out);
@@ -103,31 +115,67 @@ static void status_decoder(const struct gateway *gateway, struct buffer *out)
                   stats->generation, stats->health == DECODER_OK ? "ok" : "waiting");
 }
 
+/* The upper end, in ms, of the bucket that `part` of all commits lie below; 0 without any. */
+static double commit_quantile_ms(const struct rawlog_stats *stats, double part)
+{
+    uint64_t counts[array_count(stats->commit_us_bucket)], total = 0, below = 0;
+    size_t last = array_count(counts) - 1, i = 0;
+    for (size_t j = 0; j <= last; j++)
+        total += counts[j] = stats->commit_us_bucket[j];
+    if (total == 0)
+        return 0;
+    for (; i < last; i++) {
+        below += counts[i];
+        if ((double)below >= part * (double)total)
+            break;
+    }
+    return (double)(1ULL << i) / 1000;
+}
+
+static void status_stored(const struct gateway *gateway, struct buffer *out)
+{
+    const struct rawlog_stats *raw = rawlog_stats(gateway->rawlog);
+    buffer_printf(out,
+                  "\"stored\":{\"messages\":%" PRIu64 ",\"message_bytes\":%" PRIu64
+                  ",\"extents\":%" PRIu64 ",\"disk_bytes\":%" PRIu64 ",\"failures\":%" PRIu64
+                  ",\"waiting_bytes\":%" PRIu64 ",\"commit_ms_p50\":%.3f,\"commit_ms_p99\":%.3f},",
+                  raw->messages, raw->message_bytes, raw->extents, raw->disk_bytes, raw->failures,
+                  raw->bytes_waiting, commit_quantile_ms(raw, 0.5), commit_quantile_ms(raw, 0.99));
+}
+
+/* The volume of the data folder; nothing where it cannot be asked. */
+static void status_disk(const struct gateway *gateway, struct buffer *out)
+{
+    struct disk_space space;
+    if (disk_real.space(&disk_real, gateway->paths.data, &space) == 0)
+        buffer_printf(out, "\"disk\":{\"free_bytes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "},",
+                      space.available, space.total);
+}
+
 void gateway_status(struct gateway *gateway, struct buffer *out)
 {
-    struct rawlog_stats *raw = rawlog_stats(gateway->rawlog);
     struct journal *journal = rawlog_journal(gateway->rawlog);
     char identity[IDENTITY_TEXT_SIZE];
-    char text[CLOCK_TEXT_SIZE];
+    char started[CLOCK_TEXT_SIZE], now[CLOCK_TEXT_SIZE];
+    int64_t now_ms = clock_wall_ms();
     struct buffer why = {0};
     bool ready = gateway_ready(gateway, &why);
     buffer_printf(out,
-                  "{\"gateway\":\"%s\",\"started\":\"%s\",\"now_ms\":%" PRId64
+                  "{\"gateway\":\"%s\",\"started\":\"%s\",\"now\":\"%s\",\"uptime_s\":%" PRId64
                   ",\"ready\":%s,\"journal_health\":\"%s\",",
                   identity_format(journal_identity(journal), identity),
-                  clock_format_ms(gateway->started_ms, text), clock_wall_ms(),
-                  ready ? "true" : "false", health_name(gateway));
+                  clock_format_ms(gateway->started_ms, started), clock_format_ms(now_ms, now),
+                  (now_ms - gateway->started_ms) / 1000, ready ? "true" : "false",
+                  health_name(gateway));
     buffer_fini(&why);
     status_decoder(gateway, out);
     status_listener(gateway, out);
     status_journal(out, "raw", journal);
     status_journal(out, "reading_log", gateway->readings);
     status_journal(out, "dead_letters", gateway->dead);
-    buffer_printf(
-        out,
-        "\"stored\":{\"messages\":%" PRIu64 ",\"message_bytes\":%" PRIu64 ",\"extents\":%" PRIu64
-        ",\"disk_bytes\":%" PRIu64 ",\"commit_ns_sum\":%" PRIu64 "},\"lanes\":[",
-        raw->messages, raw->message_bytes, raw->extents, raw->disk_bytes, raw->commit_ns_sum);
+    status_stored(gateway, out);
+    status_disk(gateway, out);
+    buffer_add_text(out, "\"lanes\":[");
     for (size_t i = 0; i < gateway->lane_count; i++) {
         buffer_add_text(out, i ? "," : "");
         status_lane(gateway, gateway->lanes[i], out);
@@ -157,14 +205,30 @@ static uint64_t tail_rows(const struct gateway *gateway, const struct extent *ex
     return count;
 }
 
+/* In slices: a gateway that stops does not wait for whoever follows it. */
+static bool tail_wait(const struct gateway *gateway, uint64_t from, int64_t wait_ms)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + wait_ms;
+    for (;;) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        int64_t slice_ms = left_ms < TAIL_SLICE_MS ? left_ms : TAIL_SLICE_MS;
+        if (journal_wait(gateway->readings, from, slice_ms > 0 ? slice_ms : 0))
+            return true;
+        if (left_ms <= 0 || gateway->stopping)
+            return false;
+    }
+}
+
 int gateway_tail(struct gateway *gateway, uint64_t from, uint64_t limit, int64_t wait_ms,
                  struct buffer *out, uint64_t *next)
 {
     struct journal *journal = gateway->readings;
-    if (from == 0)
-        from = journal_next_seq(journal);
+    uint64_t end = journal_next_seq(journal);
+    /* Beyond the end: whoever asks has followed a journal that is no longer here. */
+    if (from == 0 || from > end)
+        from = end;
     *next = from;
-    if (!journal_wait(journal, from, wait_ms))
+    if (!tail_wait(gateway, from, wait_ms))
         return 0;
     struct journal_reader *reader;
     struct err err;
@@ -184,14 +248,19 @@ int gateway_tail(struct gateway *gateway, uint64_t from, uint64_t limit, int64_t
 
 /* ---- routes ---- */
 
-static uint64_t argument_number(const struct admin_request *request, const char *name,
-                                uint64_t otherwise, uint64_t most)
+/* False when it is there and no whole number; `*out` stays when it is not there. */
+static bool argument_number(const struct admin_request *request, const char *name, uint64_t most,
+                            uint64_t *out)
 {
     const char *text = admin_argument(request, name);
-    if (text == NULL || *text == '\0')
-        return otherwise;
-    uint64_t value = strtoull(text, NULL, 10);
-    return value < most ? value : most;
+    char *end;
+    if (text == NULL)
+        return true;
+    if (*text < '0' || *text > '9')
+        return false;
+    uint64_t value = strtoull(text, &end, 10);
+    *out = value < most ? value : most;
+    return *end == '\0';
 }
 
 static int handle_metrics(void *arg, const struct admin_request *request, struct buffer *body)
@@ -228,11 +297,14 @@ static int handle_status(void *arg, const struct admin_request *request, struct 
 /* First line {"next":N}, then a row a line. */
 static int handle_tail(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    uint64_t from = argument_number(request, "from", 0, UINT64_MAX);
-    uint64_t limit = argument_number(request, "limit", 1000, TAIL_ROWS_MAX);
-    uint64_t wait = argument_number(request, "wait", 0, TAIL_WAIT_MS_MAX);
+    uint64_t from = 0, limit = 1000, wait = 0, next;
+    if (!argument_number(request, "from", UINT64_MAX, &from) ||
+        !argument_number(request, "limit", TAIL_ROWS_MAX, &limit) ||
+        !argument_number(request, "wait", TAIL_WAIT_MS_MAX, &wait)) {
+        buffer_add_text(body, "from, limit and wait are whole numbers\n");
+        return 400;
+    }
     struct buffer rows = {0};
-    uint64_t next;
     int rc = gateway_tail(arg, from, limit, (int64_t)wait, &rows, &next);
     buffer_printf(body, "{\"next\":%" PRIu64 "}\n", next);
     buffer_add_bytes(body, buffer_bytes(&rows));

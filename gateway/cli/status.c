@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `tidegate status`: GET /status as it is, or as tables. The tables follow the shape of the JSON
- * (values, objects, lists of objects), so what the gateway adds later is shown without a change here.
+ * `tidegate status`: GET /status as it is, as a summary, or as tables. The tables follow the shape of
+ * the JSON (values, objects, lists of objects), so what the gateway adds later is shown without a change
+ * here.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/yaml.h"
 #include "cli/cli.h"
 #include "cli/http.h"
+#include "cli/status_summary.h"
 
 enum { ANSWER_MS = 10000, COLUMNS_MAX = 32 };
 
 struct status_options {
     char *admin;
-    bool json;
+    int64_t over_ms;
+    bool details, json;
 };
 
 #define AT(member) offsetof(struct status_options, member)
@@ -24,6 +29,18 @@ static const struct option status_rows[] = {
      .offset = AT(admin),
      .def = "127.0.0.1:9464",
      .help = "Of the gateway."},
+    {.name = "over",
+     .type = OPTION_DURATION,
+     .offset = AT(over_ms),
+     .def = "1s",
+     .min = 0,
+     .max = 3600000,
+     .help = "Rates are counted over so long; 0s: none."},
+    {.name = "details",
+     .type = OPTION_BOOL,
+     .offset = AT(details),
+     .def = "false",
+     .help = "Everything the gateway tells, as tables."},
     {.name = "json",
      .type = OPTION_BOOL,
      .offset = AT(json),
@@ -45,21 +62,14 @@ static const struct cli_command status_command = {
 /* A value as people read it: sizes with a unit. Valid until the next call. */
 static const char *value_text(const struct yaml_node *value)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    static char text[64];
+    static char text[SIZE_TEXT_SIZE];
     const char *key = value->key ? value->key->text : "";
     const char *found = strstr(key, "bytes");
     char *end;
     double size = strtod(value->text, &end);
     if (found == NULL || found[5] != '\0' || value->size == 0 || *end)
         return value->text;
-    size_t unit = 0;
-    while (size >= 1024 && unit + 1 < array_count(units)) {
-        size /= 1024;
-        unit++;
-    }
-    snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
-    return text;
+    return size_text(size, text);
 }
 
 static void values_print(const struct yaml_node *mapping, const char *indent)
@@ -129,23 +139,67 @@ static void tables_print(const struct yaml_node *root)
 
 /* ---- verb ---- */
 
-static int status_print(const struct status_options *options, struct bytes body)
-{
+struct answer {
+    struct buffer body, errors;
     struct yaml yaml; /* JSON is YAML, and this reader is at hand */
-    struct buffer errors = {0};
-    int code = EXIT_CODE_OK;
-    if (options->json) {
-        cli_print(body);
-        return code;
+    int64_t at_ms;
+};
+
+static int answer_get(struct http *http, struct answer *answer)
+{
+    struct err err;
+    int rc = http_get(http, "/status", ANSWER_MS, &answer->body, &err);
+    if (rc)
+        return cli_fail("status", http_exit_code(rc), "%s", err.text);
+    answer->at_ms = clock_monotonic_ms();
+    if (yaml_parse(&answer->yaml, buffer_bytes(&answer->body), "status", &answer->errors) ||
+        answer->yaml.root == NULL || answer->yaml.root->kind != YAML_MAPPING)
+        return cli_fail("status", EXIT_CODE_FAILED, "the answer is not that of a gateway");
+    return CLI_GO;
+}
+
+static void answer_fini(struct answer *answer)
+{
+    yaml_fini(&answer->yaml);
+    buffer_fini(&answer->errors);
+    buffer_fini(&answer->body);
+}
+
+/* Two answers, some time apart: what changed gives the rates. */
+static int summary_print(const struct status_options *options, struct http *http,
+                         const struct answer *before)
+{
+    struct answer now = {0};
+    struct timespec pause = {options->over_ms / 1000, options->over_ms % 1000 * 1000000};
+    struct buffer out = {0};
+    int code = CLI_GO;
+    if (options->over_ms) {
+        nanosleep(&pause, NULL);
+        code = answer_get(http, &now);
+        if (code == CLI_GO)
+            status_summary(before->yaml.root, now.yaml.root,
+                           (double)(now.at_ms - before->at_ms) / 1000, &out);
+    } else {
+        status_summary(NULL, before->yaml.root, 0, &out);
     }
-    if (yaml_parse(&yaml, body, "status", &errors) || yaml.root == NULL ||
-        yaml.root->kind != YAML_MAPPING)
-        code = cli_fail("status", EXIT_CODE_FAILED, "the answer is not that of a gateway");
-    else
-        tables_print(yaml.root);
-    yaml_fini(&yaml);
-    buffer_fini(&errors);
+    cli_print(buffer_bytes(&out));
+    buffer_fini(&out);
+    answer_fini(&now);
     return code;
+}
+
+static int status_print(const struct status_options *options, struct http *http)
+{
+    struct answer answer = {0};
+    int code = answer_get(http, &answer);
+    if (code == CLI_GO && options->json)
+        cli_print(buffer_bytes(&answer.body));
+    else if (code == CLI_GO && options->details)
+        tables_print(answer.yaml.root);
+    else if (code == CLI_GO)
+        code = summary_print(options, http, &answer);
+    answer_fini(&answer);
+    return code == CLI_GO ? cli_finish(EXIT_CODE_OK) : code;
 }
 
 int verb_status(int argc, char **argv)
@@ -155,12 +209,7 @@ int verb_status(int argc, char **argv)
     int code = cli_parse(&status_command, argc, argv, &options, &arguments);
     if (code == CLI_GO) {
         struct http *http = http_new(options.admin);
-        struct buffer body = {0};
-        struct err err;
-        int rc = http_get(http, "/status", ANSWER_MS, &body, &err);
-        code = rc ? cli_fail("status", http_exit_code(rc), "%s", err.text)
-                  : cli_finish(status_print(&options, buffer_bytes(&body)));
-        buffer_fini(&body);
+        code = status_print(&options, http);
         http_free(http);
     }
     option_fini(status_rows, &options);

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,6 +156,17 @@ def test_sigterm_exits_0_while_a_client_sends_nothing():
         assert gateway.stop(seconds=11) == 0
         sim.kill()
         sim.communicate()
+
+
+def test_who_follows_the_readings_does_not_hold_up_the_end():
+    with Gateway() as gateway:
+        gateway.start()
+        with socket.create_connection(("127.0.0.1", gateway.admin_port)) as follower:
+            follower.sendall(b"GET /tail?wait=20000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until("its request is heard", lambda: gateway.status()["ready"])
+            began = time.monotonic()
+            assert gateway.stop(seconds=11) == 0, gateway.log_tail()
+            assert time.monotonic() - began < 5
 
 
 def test_a_second_process_is_refused_and_told_why():
