@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `tidegate tail`: asks GET /tail again and again. Its first line is {"next":N}, where to ask from
- * next; the others are readings, which are filtered here and printed as they came.
+ * next; the others are readings, which are filtered here and printed as they came. Once it has heard
+ * of a gateway it outlives a restart of it: it asks again from where it was.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/http.h"
 #include "model/batch_json.h"
 
-enum { WAIT_MS = 10000, ANSWER_MS = 30000, ROWS_MAX = 1000 };
+enum { WAIT_MS = 10000, ANSWER_MS = 30000, ROWS_MAX = 1000, AGAIN_MS = 500 };
 
 struct tail_options {
     char *admin, *vendor, *device, *metric;
@@ -51,6 +53,8 @@ static const struct cli_command tail_command = {
     .arguments = "",
     .summary = "Follow the readings of a running gateway, one JSON object a line.",
     .rows = tail_rows,
+    .more = "Goes on by itself after a restart of the gateway; ends with 69 when none is there at "
+            "first.\n",
 };
 
 struct tail {
@@ -58,6 +62,8 @@ struct tail {
     struct buffer needles[3]; /* "vendor":"acme" and so on, as the gateway writes them */
     int64_t printed;
     uint64_t next;
+    bool heard; /* a gateway has answered */
+    bool away;  /* and does not at present */
 };
 
 /* ---- filter ---- */
@@ -120,30 +126,48 @@ static bool next_take(struct tail *tail, struct bytes *body)
     return sscanf(line, "{\"next\":%" SCNu64 "}", &tail->next) == 1;
 }
 
+/* A gateway that answered before and does not now is being restarted, or drained. */
+static void away(struct tail *tail, const char *why)
+{
+    struct timespec pause = {AGAIN_MS / 1000, AGAIN_MS % 1000 * 1000000};
+    if (!tail->away)
+        cli_fail("tail", 0, "%s; waiting for it", why);
+    tail->away = true;
+    nanosleep(&pause, NULL);
+}
+
+/* CLI_GO to ask again. */
+static int ask(struct tail *tail, struct http *http, struct buffer *body)
+{
+    char path[128];
+    struct err err;
+    snprintf(path, sizeof path, "/tail?from=%" PRIu64 "&wait=%d&limit=%d", tail->next,
+             tail->heard && !tail->away ? WAIT_MS : 0, ROWS_MAX);
+    int rc = http_get(http, path, ANSWER_MS, body, &err);
+    if (rc == GW_EIO && tail->heard) {
+        away(tail, err.text);
+        return CLI_GO;
+    }
+    if (rc)
+        return cli_fail("tail", http_exit_code(rc), "%s", err.text);
+    struct bytes rows = buffer_bytes(body);
+    if (!next_take(tail, &rows))
+        return cli_fail("tail", EXIT_CODE_FAILED, "the answer is not that of a gateway");
+    if (tail->away)
+        cli_fail("tail", 0, "it is back");
+    tail->heard = true;
+    tail->away = false;
+    return answer_print(tail, rows) ? CLI_GO : EXIT_CODE_OK;
+}
+
 static int follow(struct tail *tail, struct http *http)
 {
     struct buffer body = {0};
-    struct err err;
-    int code = EXIT_CODE_OK;
-    while (!done(tail)) {
-        char path[128];
-        snprintf(path, sizeof path, "/tail?from=%" PRIu64 "&wait=%d&limit=%d", tail->next, WAIT_MS,
-                 ROWS_MAX);
-        int rc = http_get(http, path, ANSWER_MS, &body, &err);
-        if (rc) {
-            code = cli_fail("tail", http_exit_code(rc), "%s", err.text);
-            break;
-        }
-        struct bytes rows = buffer_bytes(&body);
-        if (!next_take(tail, &rows)) {
-            code = cli_fail("tail", EXIT_CODE_FAILED, "the answer is not that of a gateway");
-            break;
-        }
-        if (!answer_print(tail, rows))
-            break;
-    }
+    int code = CLI_GO;
+    while (code == CLI_GO && !done(tail))
+        code = ask(tail, http, &body);
     buffer_fini(&body);
-    return code;
+    return code == CLI_GO ? EXIT_CODE_OK : code;
 }
 
 int verb_tail(int argc, char **argv)

@@ -12,7 +12,10 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -286,12 +289,19 @@ static int handle_tail(void *arg, const struct admin_request *request, struct bu
     return 200;
 }
 
+/* Each answer tells of a thousand messages more. */
 static int handle_status(void *arg, const struct admin_request *request, struct buffer *body)
 {
+    static int answers;
     (void)arg;
     (void)request;
-    buffer_add_text(body, "{\"ready\":true,\"raw\":{\"bytes\":67108864},\"lanes\":["
-                          "{\"name\":\"parquet\",\"rows\":12},{\"name\":\"b\",\"rows\":3}]}\n");
+    buffer_printf(body,
+                  "{\"ready\":true,\"uptime_s\":7260,\"received\":%d,\"raw\":{\"bytes\":67108864},"
+                  "\"lanes\":[{\"name\":\"parquet\",\"health\":\"retrying\",\"lag_messages\":5,"
+                  "\"lag_seconds\":90,\"rows\":12,\"why\":\"no room\"},"
+                  "{\"name\":\"b\",\"health\":\"ok\",\"lag_messages\":0,\"lag_seconds\":0,"
+                  "\"rows\":3,\"why\":\"\"}]}\n",
+                  1000 * ++answers);
     return 200;
 }
 
@@ -328,17 +338,89 @@ static void status_is_a_table_or_the_json(void **state)
     struct admin *admin;
     struct err err;
     assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
-    char *line = mem_printf("tidegate status --admin 127.0.0.1:%d", admin_port(admin));
+    char *line = mem_printf("tidegate status --details --admin 127.0.0.1:%d", admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
     assert_non_null(strstr(fixture->out, "ready                true\n"));
     assert_non_null(strstr(fixture->out, "bytes                64.0 MiB\n"));
-    assert_non_null(strstr(fixture->out, "  name     rows\n  parquet  12  \n  b        3   \n"));
+    assert_non_null(strstr(fixture->out, "  name     health    lag_messages"));
+    assert_non_null(strstr(fixture->out, "  parquet  retrying  5 "));
     free(line);
     line = mem_printf("tidegate status --json --admin 127.0.0.1:%d", admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
     assert_memory_equal(fixture->out, "{\"ready\":true,", 14);
     free(line);
     admin_stop(admin);
+}
+
+static void status_tells_rates_and_lag_in_words(void **state)
+{
+    struct fixture *fixture = *state;
+    struct admin *admin;
+    struct err err;
+    double rate;
+    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    char *line = mem_printf("tidegate status --over 100ms --admin 127.0.0.1:%d", admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_non_null(strstr(fixture->out, "gateway   ready, up 2 h 1 min\n"));
+    const char *received = strstr(fixture->out, "\nreceived  ");
+    assert_non_null(received);
+    assert_int_equal(sscanf(received, " received %*d messages, %lf messages/s", &rate), 1);
+    assert_true(rate > 0 && rate <= 10000); /* a thousand in a tenth of a second or a little more */
+    assert_non_null(strstr(fixture->out,
+                           "sink      parquet retrying, 5 messages behind, newest stored "
+                           "is 1 min 30 s old, 12 readings stored since start\n"
+                           "          why: no room\n"));
+    free(line);
+    line = mem_printf("tidegate status --over 0s --admin 127.0.0.1:%d", admin_port(admin));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_null(strstr(fixture->out, "messages/s"));
+    free(line);
+    admin_stop(admin);
+}
+
+/* A gateway that answers, breaks a connection without an answer, and answers again. */
+static void *restarting_run(void *arg)
+{
+    const char *const answers[] = {
+        "{\"next\":5}\n{\"device\":\"before\"}\n",
+        NULL,
+        "{\"next\":6}\n{\"device\":\"after\"}\n",
+    };
+    int listener = *(int *)arg;
+    for (size_t i = 0; i < array_count(answers); i++) {
+        char request[1024];
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0 || recv(fd, request, sizeof request, 0) <= 0)
+            return NULL;
+        request[sizeof request - 1] = '\0';
+        if (answers[i])
+            dprintf(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                    strlen(answers[i]), answers[i]);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void tail_outlives_a_restart_of_the_gateway(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, restarting_run, &listener), 0);
+    char *line =
+        mem_printf("tidegate tail --count 2 --admin 127.0.0.1:%d", ntohs(address.sin_port));
+    assert_int_equal(run(fixture, line, NULL), 0);
+    assert_string_equal(fixture->out, "{\"device\":\"before\"}\n{\"device\":\"after\"}\n");
+    assert_non_null(strstr(fixture->err, "waiting for it"));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(listener);
+    free(line);
 }
 
 static void nobody_there_ends_with_69(void **state)
@@ -448,7 +530,9 @@ int main(void)
         TEST(decode_takes_device_hex_and_zone),
         TEST(decode_of_refused_payloads_ends_with_65),
         TEST(tail_follows_and_filters),
+        TEST(tail_outlives_a_restart_of_the_gateway),
         TEST(status_is_a_table_or_the_json),
+        TEST(status_tells_rates_and_lag_in_words),
         TEST(nobody_there_ends_with_69),
         TEST(deadletters_are_listed_and_shown_whole),
         TEST(folder_without_journal_is_told),
