@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "metrics_merge.h"
 #include "parts.h"
 
 struct metric_row {
@@ -306,6 +307,22 @@ static const struct lane_row lane_rows[] = {
     {"tidegate_lane_up", "gauge", "1 while the sink takes what it is given.", lane_up},
 };
 
+/* What the sinks tell of themselves; two of one type tell the same metrics. */
+static void metrics_sinks(const struct gateway *gateway, struct buffer *out)
+{
+    struct buffer *texts = mem_zalloc((gateway->lane_count + 1) * sizeof *texts);
+    struct bytes *parts = mem_zalloc((gateway->lane_count + 1) * sizeof *parts);
+    for (size_t i = 0; i < gateway->lane_count; i++) {
+        lane_metrics(gateway->lanes[i], &texts[i]);
+        parts[i] = buffer_bytes(&texts[i]);
+    }
+    metrics_merge(parts, gateway->lane_count, out);
+    for (size_t i = 0; i < gateway->lane_count; i++)
+        buffer_fini(&texts[i]);
+    free(texts);
+    free(parts);
+}
+
 static void metrics_lanes(const struct gateway *gateway, struct buffer *out)
 {
     for (size_t i = 0; i < array_count(lane_rows); i++) {
@@ -323,8 +340,7 @@ static void metrics_lanes(const struct gateway *gateway, struct buffer *out)
                   LANE_LATENCY_BUCKETS, 1e-3, (double)stats->write_ms_sum / 1e3);
         free(label);
     }
-    for (size_t j = 0; j < gateway->lane_count; j++)
-        lane_metrics(gateway->lanes[j], out);
+    metrics_sinks(gateway, out);
 }
 
 void gateway_metrics(struct gateway *gateway, struct buffer *out)
