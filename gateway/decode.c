@@ -128,9 +128,14 @@ int decode_extent(struct decode *decode, const struct extent *extent, struct err
     struct session_record session;
     enum record_kind kind;
     int rc;
-    while ((rc = record_reader_next(&reader, &kind, &message, &session)) > 0)
-        if (kind == RECORD_MESSAGE)
-            decode_message(decode, &message);
+    while ((rc = record_reader_next(&reader, &kind, &message, &session)) > 0) {
+        if (kind != RECORD_MESSAGE)
+            continue;
+        decode_message(decode, &message);
+        if (decode->letters.size >= DECODE_LETTERS_MAX && decode->letters_full &&
+            !decode->letters_full(decode->letters_arg, message.seq + 1))
+            return err_set(err, GW_EFULL, "its dead letters cannot be stored");
+    }
     if (rc < 0)
         return err_set(err, rc, "records of the extent at seq %llu end early",
                        (unsigned long long)extent->first_seq);

@@ -22,7 +22,14 @@ struct decode {
     uint64_t letters_from;         /* letters below this sequence number are stored already */
     uint64_t decoded, dead;        /* messages since the last decode_take */
     uint64_t row_count;
+    /* Asked between two messages when `letters` holds this much or more: many messages of one
+     * extent may share one long topic there, and each letter has its own copy. Stores and clears
+     * them; false: it cannot, and decoding ends. Null: never asked. */
+    bool (*letters_full)(void *arg, uint64_t next_seq);
+    void *letters_arg;
 };
+
+enum { DECODE_LETTERS_MAX = 16 << 20 };
 
 /* `router` and `normaliser` outlive it or are replaced by the owner between extents. */
 void decode_init(struct decode *decode, const struct router *router, struct normaliser *normaliser,
@@ -30,7 +37,8 @@ void decode_init(struct decode *decode, const struct router *router, struct norm
 void decode_fini(struct decode *decode);
 
 /* All messages of one extent. GW_ECORRUPT when the records cannot be walked to the end (a bug or
- * memory damage: the extent's checksum was right); what came before stays. */
+ * memory damage: the extent's checksum was right); what came before stays. GW_EFULL: letters_full
+ * said no. */
 int decode_extent(struct decode *decode, const struct extent *extent, struct err *err);
 
 /* The rows so far as a batch, and the counts; the decode is empty again. `letters` stays for the

@@ -14,7 +14,7 @@
 #include "decode.h"
 #include "decode_state.h"
 
-enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, POLL_MS = 100 };
+enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, PAUSE_SLICE_MS = 20, POLL_MS = 100 };
 
 struct decoder {
     struct decoder_options options;
@@ -29,6 +29,7 @@ struct decoder {
 
     /* the batch that is being filled */
     uint64_t batch_first;
+    uint32_t batch_generation;
     int64_t batch_since_ms; /* monotonic; 0: empty */
     uint64_t batch_damaged;
     int64_t received_min_ms, received_max_ms;
@@ -59,6 +60,7 @@ static void batch_cover(struct decoder *decoder, const struct extent *extent)
 {
     if (!batch_pending(decoder)) {
         decoder->batch_first = extent->first_seq;
+        decoder->batch_generation = decoder->stats.generation;
         decoder->batch_since_ms = clock_monotonic_ms();
         decoder->received_min_ms = decoder->received_max_ms = 0;
         decoder->batch_damaged = 0;
@@ -81,12 +83,49 @@ static struct batch *batch_finish(struct decoder *decoder)
     decoder->totals.readings += batch->count;
     batch->first_seq = decoder->batch_first;
     batch->last_seq = decoder->position - 1;
-    batch->generation = decoder->stats.generation;
+    batch->generation = decoder->batch_generation;
     batch->received_min_ms = decoder->received_min_ms;
     batch->received_max_ms = decoder->received_max_ms;
     batch->totals = decoder->totals;
     decoder->batch_since_ms = 0;
     return batch;
+}
+
+/* ---- a new configuration ---- */
+
+static struct normaliser_options normal_options(const struct config *config)
+{
+    return (struct normaliser_options){
+        .vocabulary = config->vocabulary,
+        .series_max = (uint64_t)config->decode.meters_max,
+        .late_max_ms = config->decode.late_days * 86400000,
+        .ahead_max_ms = config->decode.ahead_ms,
+    };
+}
+
+static void reload_take(struct decoder *decoder)
+{
+    pthread_mutex_lock(&decoder->reload_lock);
+    if (decoder->reload_router) {
+        router_free(decoder->router);
+        decoder->router = decoder->reload_router;
+        decoder->config = decoder->reload_config;
+        decoder->decode.router = decoder->router;
+        struct normaliser_options normal = normal_options(decoder->config);
+        normaliser_set_options(decoder->normaliser, &normal);
+        decoder->stats.generation = decoder->reload_generation;
+        decoder->reload_router = NULL;
+        pthread_cond_broadcast(&decoder->reload_done);
+    }
+    pthread_mutex_unlock(&decoder->reload_lock);
+}
+
+static bool reload_waits(struct decoder *decoder)
+{
+    pthread_mutex_lock(&decoder->reload_lock);
+    bool waits = decoder->reload_router != NULL;
+    pthread_mutex_unlock(&decoder->reload_lock);
+    return waits;
 }
 
 /* ---- storing ---- */
@@ -104,10 +143,15 @@ static void retention_make_room(struct decoder *decoder, struct journal *journal
         log_event(LOG_WARN, "deadletter_retention_failed", "why=\"%s\"", err.text);
 }
 
-static void pause_ms(int64_t ms)
+/* Shorter when the gateway stops meanwhile: stopping has a deadline. */
+static void pause_ms(const struct decoder *decoder, int64_t ms)
 {
-    struct timespec span = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&span, NULL);
+    int64_t until = clock_monotonic_ms() + ms;
+    while (clock_monotonic_ms() < until &&
+           !(decoder->stopping && clock_monotonic_ms() >= decoder->stop_at_ms)) {
+        struct timespec span = {0, PAUSE_SLICE_MS * 1000000};
+        nanosleep(&span, NULL);
+    }
 }
 
 /* Append until it is durable. False only when the gateway stops first: then nothing was stored, and
@@ -127,7 +171,10 @@ static bool store(struct decoder *decoder, struct journal *journal, const char *
             return false;
         if (rc == GW_EFULL)
             retention_make_room(decoder, journal);
-        pause_ms(wait_ms);
+        /* The extent is made: what comes with a new configuration does not touch it. And whoever
+         * reloads must not wait for room, which only he can make (retention is on his thread). */
+        reload_take(decoder);
+        pause_ms(decoder, wait_ms);
         wait_ms = wait_ms * 2 < RETRY_MS_MAX ? wait_ms * 2 : RETRY_MS_MAX;
     }
     if (decoder->stats.health != DECODER_OK)
@@ -136,21 +183,23 @@ static bool store(struct decoder *decoder, struct journal *journal, const char *
     return true;
 }
 
-static bool store_letters(struct decoder *decoder, const struct batch *batch)
+/* The letters so far, of messages below `next_seq`. */
+static bool store_letters(void *arg, uint64_t next_seq)
 {
+    struct decoder *decoder = arg;
     struct decode *decode = &decoder->decode;
     if (decode->letters.size == 0)
         return true;
     uint64_t first = journal_next_seq(decoder->options.dead);
-    if (first < batch->first_seq)
-        first = batch->first_seq;
+    if (first < decoder->batch_first)
+        first = decoder->batch_first;
     struct extent extent = {
         .first_seq = first,
-        .seq_count = (uint32_t)(batch->last_seq + 1 - first),
-        .generation = batch->generation,
+        .seq_count = (uint32_t)(next_seq - first),
+        .generation = decoder->batch_generation,
         .kind = EXTENT_DEAD,
-        .received_min_ms = batch->received_min_ms,
-        .received_max_ms = batch->received_max_ms,
+        .received_min_ms = decoder->received_min_ms,
+        .received_max_ms = decoder->received_max_ms,
         .body = buffer_bytes(&decode->letters),
     };
     if (!store(decoder, decoder->options.dead, "dead", &extent))
@@ -193,7 +242,7 @@ static bool batch_flush(struct decoder *decoder)
 {
     struct batch *batch = batch_finish(decoder);
     bool stored = batch->last_seq < batch->first_seq || /* session records only */
-                  (store_letters(decoder, batch) && store_batch(decoder, batch));
+                  (store_letters(decoder, batch->last_seq + 1) && store_batch(decoder, batch));
     if (stored) {
         decoder->stats.batches++;
         stats_publish(decoder);
@@ -232,6 +281,7 @@ static int catch_up(struct decoder *decoder, uint64_t end, struct err *err)
         from = journal_first_seq(options->raw);
     int rc = journal_reader_new(options->raw, from, &decoder->reader, err);
     decoder->position = from;
+    decoder->decode.letters_from = UINT64_MAX; /* they are stored */
     while (rc == 0 && decoder->position < end) {
         struct extent extent;
         int got = journal_reader_next(decoder->reader, &extent, err);
@@ -245,9 +295,15 @@ static int catch_up(struct decoder *decoder, uint64_t end, struct err *err)
         decoder->position = extent.first_seq + extent.seq_count;
         uint64_t decoded, dead;
         batch_release(decode_take(&decoder->decode, &decoded, &dead));
-        buffer_clear(&decoder->decode.letters);
     }
-    decoder->position = end;
+    /* Damage that came since may reach over the end: the reader is behind it now. */
+    if (decoder->position > end) {
+        struct extent lost = {.first_seq = end, .seq_count = (uint32_t)(decoder->position - end)};
+        batch_cover(decoder, &lost);
+        decoder->batch_damaged += lost.seq_count;
+    } else {
+        decoder->position = end;
+    }
     return rc;
 }
 
@@ -277,40 +333,27 @@ static int totals_load(struct decoder *decoder, uint64_t end, struct err *err)
 
 /* ---- the thread ---- */
 
-static void reload_take(struct decoder *decoder)
-{
-    pthread_mutex_lock(&decoder->reload_lock);
-    if (decoder->reload_router) {
-        router_free(decoder->router);
-        decoder->router = decoder->reload_router;
-        decoder->config = decoder->reload_config;
-        decoder->decode.router = decoder->router;
-        decoder->stats.generation = decoder->reload_generation;
-        decoder->reload_router = NULL;
-        pthread_cond_broadcast(&decoder->reload_done);
-    }
-    pthread_mutex_unlock(&decoder->reload_lock);
-}
-
-static bool reload_waits(struct decoder *decoder)
-{
-    pthread_mutex_lock(&decoder->reload_lock);
-    bool waits = decoder->reload_router != NULL;
-    pthread_mutex_unlock(&decoder->reload_lock);
-    return waits;
-}
-
-static void take_extent(struct decoder *decoder, enum journal_read got, const struct extent *extent)
+/* False: the gateway stops and its dead letters could not be stored. */
+static bool take_extent(struct decoder *decoder, enum journal_read got, const struct extent *extent)
 {
     batch_cover(decoder, extent);
     decoder->raw_bytes_since_save += extent->body.size;
     if (got == JOURNAL_DAMAGED) {
         decoder->batch_damaged += extent->seq_count;
-        return;
+        return true;
     }
+    if (extent->kind != EXTENT_RECORDS)
+        return true;
     struct err err;
-    if (extent->kind == EXTENT_RECORDS && decode_extent(&decoder->decode, extent, &err))
-        log_event(LOG_ERROR, "decode_extent_damaged", "why=\"%s\"", err.text);
+    const struct decode *decode = &decoder->decode;
+    uint64_t before = decode->decoded + decode->dead;
+    int rc = decode_extent(&decoder->decode, extent, &err);
+    if (rc == 0)
+        return true;
+    log_event(LOG_ERROR, rc == GW_EFULL ? "decoder_stops" : "decode_extent_damaged", "why=\"%s\"",
+              err.text);
+    decoder->batch_damaged += extent->seq_count - (decode->decoded + decode->dead - before);
+    return rc != GW_EFULL;
 }
 
 static bool batch_due(const struct decoder *decoder)
@@ -319,7 +362,7 @@ static bool batch_due(const struct decoder *decoder)
         return false;
     const struct config_decode *limits = &decoder->config->decode;
     return decoder->decode.row_count >= (uint64_t)limits->batch_rows ||
-           decoder->decode.letters.size > 16U << 20 ||
+           decoder->decode.letters.size >= DECODE_LETTERS_MAX ||
            clock_monotonic_ms() - decoder->batch_since_ms >= limits->batch_age_ms;
 }
 
@@ -332,9 +375,9 @@ static bool decoder_step(struct decoder *decoder)
     int got = journal_reader_next(decoder->reader, &extent, &err);
     if (got < 0) {
         log_event(LOG_ERROR, "decoder_read_failed", "why=\"%s\"", err.text);
-        pause_ms(RETRY_MS_MAX);
-    } else if (got != JOURNAL_END) {
-        take_extent(decoder, (enum journal_read)got, &extent);
+        pause_ms(decoder, RETRY_MS_MAX);
+    } else if (got != JOURNAL_END && !take_extent(decoder, (enum journal_read)got, &extent)) {
+        return false;
     }
     bool flush = batch_due(decoder) || (batch_pending(decoder) && stopping && got == JOURNAL_END) ||
                  (batch_pending(decoder) && reload_waits(decoder));
@@ -377,12 +420,7 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
     decoder->config = config;
     pthread_mutex_init(&decoder->reload_lock, NULL);
     pthread_cond_init(&decoder->reload_done, NULL);
-    struct normaliser_options normal = {
-        .vocabulary = config->vocabulary,
-        .series_max = (uint64_t)config->decode.meters_max,
-        .late_max_ms = config->decode.late_days * 86400000,
-        .ahead_max_ms = config->decode.ahead_ms,
-    };
+    struct normaliser_options normal = normal_options(config);
     decoder->normaliser = normaliser_new(&normal);
     decode_init(&decoder->decode, NULL, decoder->normaliser, (size_t)config->decode.readings_max);
     uint32_t generation = 0;
@@ -391,6 +429,7 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
     decoder->decode.router = decoder->router;
     if (rc == 0)
         rc = decode_generation(options->disk, options->state_dir, config->digest, &generation, err);
+    decoder->stats.generation = generation;
     if (rc == 0)
         rc = totals_load(decoder, end, err);
     if (rc == 0)
@@ -399,8 +438,9 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
         decoder_free(decoder);
         return rc;
     }
-    decoder->stats.generation = generation;
     decoder->decode.letters_from = journal_next_seq(options->dead);
+    decoder->decode.letters_full = store_letters;
+    decoder->decode.letters_arg = decoder;
     stats_publish(decoder);
     *out = decoder;
     return 0;

@@ -45,6 +45,11 @@ void normaliser_free(struct normaliser *normaliser)
     free(normaliser);
 }
 
+void normaliser_set_options(struct normaliser *normaliser, const struct normaliser_options *options)
+{
+    normaliser->options = *options;
+}
+
 void normaliser_save(const struct normaliser *normaliser, struct buffer *out)
 {
     series_table_save(normaliser->series, out);

@@ -19,7 +19,7 @@
 #include "model/reading.h"
 
 struct normaliser_options {
-    const struct vocabulary *vocabulary; /* outlives the normaliser */
+    const struct vocabulary *vocabulary; /* outlives the normaliser, or the next set_options */
     uint64_t series_max;
     int64_t late_max_ms;  /* a device time further back than this is implausible: 400 days */
     int64_t ahead_max_ms; /* or further ahead: 10 minutes */
@@ -28,6 +28,9 @@ struct normaliser_options {
 struct normaliser;
 struct normaliser *normaliser_new(const struct normaliser_options *options);
 void normaliser_free(struct normaliser *normaliser);
+/* What a new configuration says, from the next message on; the memory and its bound stay. */
+void normaliser_set_options(struct normaliser *normaliser,
+                            const struct normaliser_options *options);
 
 /* Where the readings came from. */
 struct normalise_context {

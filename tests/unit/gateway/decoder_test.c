@@ -3,6 +3,7 @@
  * Raw log to reading log with the embedded default: readings, dead letters, totals (invariant 9),
  * and a memory that a restart does not change.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,9 @@
 #include "deadletter.h"
 #include "decoder.h"
 #include "journal/rawlog.h"
+#include "lib/fault_disk.h"
 #include "model/batch.h"
+#include "model/metric.h"
 
 /* ---- a gateway without listener and lanes ---- */
 
@@ -29,6 +32,7 @@ struct bench {
     struct rawlog *rawlog;
     struct journal *readings, *dead;
     struct decoder *decoder;
+    const struct disk *readings_disk;
 };
 
 static struct bench bench;
@@ -52,13 +56,14 @@ static void logs_open(void)
     };
     if (rawlog_open(&bench.rawlog, &raw, &found, &err))
         fail_msg("%s", err.text);
-    struct journal_options options = {.disk = &disk_real,
+    struct journal_options options = {.disk = bench.readings_disk,
                                       .dir = bench.readings_dir,
                                       .kind = JOURNAL_READINGS,
                                       .identity = journal_identity(rawlog_journal(bench.rawlog)),
                                       .segment_bytes = 1 << 20,
                                       .compression_level = 1};
     assert_int_equal(journal_open(&bench.readings, &options, &found, &err), 0);
+    options.disk = &disk_real;
     options.dir = bench.dead_dir;
     options.kind = JOURNAL_DEAD;
     assert_int_equal(journal_open(&bench.dead, &options, &found, &err), 0);
@@ -109,6 +114,7 @@ static int setup(void **state)
     if (config_embedded(bench.folder, NULL, NULL, &bench.config, &errors))
         fail_msg("%.*s", (int)errors.size, (const char *)errors.data);
     buffer_fini(&errors);
+    bench.readings_disk = &disk_real;
     chunks_done = 0;
     return 0;
 }
@@ -364,6 +370,131 @@ static void raw_retention_follows_the_saves(void **state)
     bench_close();
 }
 
+static void wait_for_room_sought(void)
+{
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (decoder_stats(bench.decoder)->health != DECODER_WAITING) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+}
+
+/* Were it to wait, the thread that makes room would wait for room. */
+static void a_reload_does_not_wait_for_a_log_that_is_full(void **state)
+{
+    (void)state;
+    struct fault_disk fault;
+    fault_disk_init(&fault);
+    bench.readings_disk = &fault.disk;
+    bench_open();
+    fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
+    publish("v1/acme/json", good);
+    wait_for_room_sought();
+    struct err err;
+    bench.config->digest ^= 1;
+    alarm(10);
+    assert_int_equal(decoder_reload(bench.decoder, bench.config, &err), 0);
+    alarm(0);
+    fault_disk_fail(&fault, FAULT_ALLOCATE, 0, 0, false);
+    wait_decoded();
+    assert_int_equal(last_row().generation, 1); /* what was decoded before is of before */
+    publish("v1/acme/json", good);
+    wait_decoded();
+    assert_int_equal(last_row().generation, 2);
+    bench_close();
+    fault_disk_fini(&fault);
+}
+
+static void a_stop_while_a_log_is_full_keeps_its_time(void **state)
+{
+    (void)state;
+    struct fault_disk fault;
+    fault_disk_init(&fault);
+    bench.readings_disk = &fault.disk;
+    bench_open();
+    fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
+    publish("v1/acme/json", good);
+    wait_for_room_sought();
+    usleep(2200000); /* the waits between two tries have grown to seconds */
+    int64_t begun = clock_monotonic_ms();
+    decoder_stop(bench.decoder, 100);
+    assert_in_range(clock_monotonic_ms() - begun, 0, 600);
+    fault_disk_fail(&fault, FAULT_ALLOCATE, 0, 0, false);
+    bench_close();
+    bench_open();
+    wait_decoded();
+    assert_int_equal(last_row().rows, 1);
+    assert_identity();
+    bench_close();
+    fault_disk_fini(&fault);
+}
+
+static void a_reload_takes_metrics_that_were_added(void **state)
+{
+    (void)state;
+    struct config *next;
+    struct buffer errors = {0};
+    struct err err;
+    assert_int_equal(config_embedded(bench.folder, NULL, NULL, &next, &errors), 0);
+    struct metric nitrate = {.name = "nitrate", .unit = "mg/L", .help = ""};
+    assert_int_equal(vocabulary_add(next->vocabulary, &nitrate, &err), 0);
+    next->digest ^= 1;
+    bench_open();
+    publish("v1/acme/7/json", "{\"nitrate\":2}");
+    wait_decoded();
+    assert_true(last_row().flags & FLAG_METRIC_UNKNOWN);
+    assert_int_equal(decoder_reload(bench.decoder, next, &err), 0);
+    publish("v1/acme/8/json", "{\"nitrate\":2}");
+    wait_decoded();
+    assert_false(last_row().flags & FLAG_METRIC_UNKNOWN);
+    bench_close();
+    config_free(next);
+}
+
+static void publish_long_topics(int count, size_t topic_size)
+{
+    char *topic = mem_alloc(topic_size + 1);
+    memset(topic, 't', topic_size);
+    topic[topic_size] = '\0';
+    struct chunk *chunk = chunk_acquire(bench.rawlog);
+    assert_non_null(chunk);
+    struct message message = {.topic = bytes_text(topic), .flags = 1, .protocol = 5};
+    for (int i = 0; i < count; i++)
+        chunk_add_message(chunk, &message);
+    chunk->done = on_done;
+    chunk->owner = bench.rawlog;
+    rawlog_submit(bench.rawlog, chunk);
+    while (chunks_done == 0)
+        usleep(200);
+    free(topic);
+}
+
+/* A topic alias makes a message of five bytes out of one with a topic of 60,000. */
+static void dead_letters_of_one_extent_are_stored_in_pieces(void **state)
+{
+    (void)state;
+    bench_open();
+    publish_long_topics(1000, 60000);
+    wait_decoded();
+    struct journal_reader *reader;
+    struct extent extent;
+    struct err err;
+    assert_int_equal(journal_reader_new(bench.dead, 1, &reader, &err), 0);
+    uint64_t next = 1;
+    while (journal_reader_next(reader, &extent, &err) == JOURNAL_EXTENT) {
+        struct deadletter_reader letters;
+        struct deadletter letter;
+        assert_in_range(extent.body.size, 1, (16 << 20) + 100000);
+        deadletter_reader_init(&letters, &extent);
+        while (deadletter_reader_next(&letters, &letter) == 1)
+            assert_int_equal(letter.message.seq, next++);
+    }
+    assert_int_equal(next, 1001);
+    journal_reader_free(reader);
+    assert_identity();
+    bench_close();
+}
+
 #define decoder_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -376,6 +507,10 @@ int main(void)
         decoder_test(memory_survives_with_and_without_its_save),
         decoder_test(a_new_configuration_is_a_new_generation),
         decoder_test(raw_retention_follows_the_saves),
+        decoder_test(a_reload_does_not_wait_for_a_log_that_is_full),
+        decoder_test(a_stop_while_a_log_is_full_keeps_its_time),
+        decoder_test(a_reload_takes_metrics_that_were_added),
+        decoder_test(dead_letters_of_one_extent_are_stored_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
