@@ -209,7 +209,7 @@ static bool means_nothing(const struct json_field *field, const struct json_node
         return false;
     if (texts_have(&field->invalid, json_trim(text)))
         return true;
-    if (json_number_read(text, &value) != JSON_NUMBER_OK)
+    if (json_number_read(text, &value) > JSON_NUMBER_ROUNDED)
         return false;
     for (size_t i = 0; i < field->invalid.count; i++)
         if (decimal_parse(field->invalid.items[i], &marker) && decimal_compare(value, marker) == 0)

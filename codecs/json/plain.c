@@ -97,9 +97,10 @@ static enum codec_result read_point(const struct json_node *object, size_t index
         if (key_is(child, "device", 6) && child->kind != JSON_NULL) {
             point.device = arena_copy(&out->arena, json_identifier(child));
             if (point.device.size == 0)
-                return codec_refuse(why, CODEC_MALFORMED, "bad_device",
-                                    "item %zu: \"device\" must be a string of 1 to %d bytes", index,
-                                    JSON_NAME_SIZE_MAX);
+                return codec_refuse(
+                    why, CODEC_MALFORMED, "bad_device",
+                    "item %zu: \"device\" must be text of 1 to %d bytes or a whole number", index,
+                    JSON_NAME_SIZE_MAX);
         } else if (key_is(child, "time", 4)) {
             point.time_bad = !json_stamp_read(&stamp_auto, child, &point.stamp);
         }

@@ -54,7 +54,7 @@ static bool read_number(struct bytes text, struct decimal *out)
     while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9')
         digits++;
     if (digits < text.size || digits <= 18 || digits > 24)
-        return json_number_read(text, out) == JSON_NUMBER_OK;
+        return json_number_read(text, out) <= JSON_NUMBER_ROUNDED;
     if (!decimal_parse(bytes_of(text.data, 18), out))
         return false;
     out->exponent = (int8_t)(out->exponent + (int)(digits - 18));

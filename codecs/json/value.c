@@ -45,12 +45,64 @@ static bool is_number(struct bytes text)
     return at == text.size;
 }
 
+/* The first 18 digits of a number; what stands behind them in the fraction rounds half to even. */
+struct rounding {
+    int64_t mantissa;
+    int exponent;
+    int dropped; /* the first digit that is not in the mantissa, or -1 */
+    bool more;   /* a digit other than zero behind it */
+    bool fits;   /* nothing but digits of the fraction was dropped */
+};
+
+static void rounding_take(struct rounding *state, int digit, bool fraction)
+{
+    if (state->mantissa < INT64_C(100000000000000000) && state->dropped < 0) {
+        state->mantissa = state->mantissa * 10 + digit;
+        state->exponent -= fraction;
+        return;
+    }
+    state->fits &= fraction;
+    if (state->dropped < 0)
+        state->dropped = digit;
+    else
+        state->more |= digit != 0;
+}
+
+/* `text` is a number. Programs print a double with %.20f: that is no reason to have no value. */
+static bool read_rounded(struct bytes text, struct decimal *out)
+{
+    struct rounding state = {.dropped = -1, .fits = true};
+    size_t at = text.data[0] == '-' || text.data[0] == '+';
+    bool fraction = false;
+    int power = 0;
+    for (; at < text.size && (text.data[at] | 0x20) != 'e'; at++) {
+        if (text.data[at] == '.')
+            fraction = true;
+        else
+            rounding_take(&state, text.data[at] - '0', fraction);
+    }
+    bool below = at + 1 < text.size && text.data[at + 1] == '-';
+    for (at += 1; at < text.size; at++)
+        if (text.data[at] >= '0' && power < 1000)
+            power = power * 10 + text.data[at] - '0';
+    state.exponent += below ? -power : power;
+    state.mantissa +=
+        state.dropped > 5 || (state.dropped == 5 && (state.more || state.mantissa % 2));
+    if (!state.fits || state.exponent < INT8_MIN || state.exponent > INT8_MAX)
+        return false;
+    *out = (struct decimal){text.data[0] == '-' ? -state.mantissa : state.mantissa,
+                            (int8_t)state.exponent};
+    return true;
+}
+
 enum json_number json_number_read(struct bytes text, struct decimal *out)
 {
     text = json_trim(text);
     if (decimal_parse(text, out))
         return JSON_NUMBER_OK;
-    return is_number(text) ? JSON_NUMBER_RANGE : JSON_NUMBER_NONE;
+    if (!is_number(text))
+        return JSON_NUMBER_NONE;
+    return read_rounded(text, out) ? JSON_NUMBER_ROUNDED : JSON_NUMBER_RANGE;
 }
 
 static void no_value(struct reading *out, uint32_t flag)
@@ -67,6 +119,7 @@ void json_value_read(const struct json_node *node, struct reading *out)
     case JSON_NUMBER:
     case JSON_STRING:
         switch (json_number_read(node->text, &out->value)) {
+        case JSON_NUMBER_ROUNDED: out->flags |= FLAG_ROUNDED; /* fall through */
         case JSON_NUMBER_OK: out->has_value = true; return;
         case JSON_NUMBER_RANGE: no_value(out, FLAG_RANGE); return;
         case JSON_NUMBER_NONE: no_value(out, FLAG_BAD_FIELD); return;

@@ -11,15 +11,16 @@
 /* Set value, quality and flags of `out` (zeroed before): a number, a number in a string, or true
  * and false as 1 and 0. What is none of these gives no value and quality bad: null with the flag
  * device_fault (the device names the metric and has nothing to say), a number that no exact
- * decimal can hold with range, everything else with bad_field. */
+ * decimal can hold with range, everything else with bad_field. A fraction of more than 18 digits is
+ * rounded half to even at the 18th, flag rounded. */
 void json_value_read(const struct json_node *node, struct reading *out);
-/* The number a text holds, blanks around it ignored. */
-enum json_number { JSON_NUMBER_OK, JSON_NUMBER_RANGE, JSON_NUMBER_NONE };
+/* The number a text holds, blanks around it ignored. ROUNDED and RANGE: as above. */
+enum json_number { JSON_NUMBER_OK, JSON_NUMBER_ROUNDED, JSON_NUMBER_RANGE, JSON_NUMBER_NONE };
 enum json_number json_number_read(struct bytes text, struct decimal *out);
 
 /* Devices, names and units are copied once a point or reading: longer ones, which no store takes
  * either, would let a small message ask for much memory. */
-enum { JSON_NAME_SIZE_MAX = 256 };
+enum { JSON_NAME_SIZE_MAX = 128 };
 /* An identifier: a string, or an integer as it is written. Empty for everything else, and beyond
  * JSON_NAME_SIZE_MAX. */
 struct bytes json_identifier(const struct json_node *node);
