@@ -25,6 +25,8 @@ struct lane {
     struct sink_host host;
     struct cursor *cursor;
     struct cursor_state saved; /* what the cursor file should say */
+    bool unsaved;              /* it does not, because of an error */
+    int64_t save_at_ms;        /* not before */
     struct journal_reader *reader;
     uint64_t rows_max;
     int64_t age_max_ms;
@@ -75,8 +77,16 @@ static bool cursor_write(struct lane *lane)
 {
     slots_bounds(&lane->slots, &lane->saved);
     struct err err;
-    if (cursor_save(lane->cursor, &lane->saved, &err) == 0)
+    if (cursor_save(lane->cursor, &lane->saved, &err) == 0) {
+        if (lane->unsaved) {
+            lane->unsaved = false;
+            lane->stats.health = LANE_OK;
+            why_set(lane, "");
+        }
         return true;
+    }
+    lane->unsaved = true;
+    lane->save_at_ms = clock_monotonic_ms() + BACKOFF_MS_MIN;
     if (lane->stats.health == LANE_OK)
         log_event(LOG_ERROR, "lane_cursor_failed", "sink=%s why=\"%s\"", lane->host.name, err.text);
     lane->stats.health = LANE_RETRYING;
@@ -114,7 +124,7 @@ static bool slot_due(const struct lane *lane, const struct slot *slot, bool at_e
         return false;
     if (slot->bound_last)
         return slot->unit.last_seq >= slot->bound_last || lane->ahead;
-    return slot->unit.rows >= lane->rows_max || lane->ahead ||
+    return slot->items >= lane->rows_max || lane->ahead ||
            now - slot->since_ms >= lane->age_max_ms || (lane->stopping && at_end);
 }
 
@@ -324,6 +334,9 @@ static void lane_step(struct lane *lane)
                 slot_write(lane, slot);
         }
         more = lane_fill(lane);
+        /* An idle lane's cursor must come right too. */
+        if (lane->unsaved && clock_monotonic_ms() >= lane->save_at_ms)
+            cursor_write(lane);
     }
     stats_publish(lane);
     lane_check_stop(lane, more);

@@ -69,15 +69,17 @@ void slot_add(struct slot *slot, struct batch *batch)
     unit->batches[unit->batch_count++] = batch;
     unit->last_seq = batch->last_seq;
     unit->rows += batch->count;
+    slot->items += (uint64_t)batch->count + batch->reject_count;
 }
 
-bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t rows_max)
+bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t items_max)
 {
     if (slot->unit.batch_count == 0)
         return true;
     if (slot->bound_last)
         return batch->last_seq <= slot->bound_last;
-    return batch->generation == slot->unit.generation && slot->unit.rows + batch->count <= rows_max;
+    return batch->generation == slot->unit.generation &&
+           slot->items + batch->count + batch->reject_count <= items_max;
 }
 
 uint64_t slots_rows(struct slots *slots)
@@ -90,12 +92,16 @@ uint64_t slots_rows(struct slots *slots)
 
 void slots_bounds(struct slots *slots, struct cursor_state *out)
 {
+    uint32_t next = slots->bound_used; /* of those from before the restart */
     out->unit_count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
         const struct slot *slot = slots_at(slots, i);
-        if (slot->state == SLOT_FILLING)
-            return;
-        out->units[out->unit_count++] =
-            (struct cursor_bounds){slot->unit.first_seq, slot->unit.last_seq};
+        if (slot->state != SLOT_FILLING)
+            out->units[out->unit_count++] =
+                (struct cursor_bounds){slot->unit.first_seq, slot->unit.last_seq};
+        else if (slot->bound_last)
+            next--; /* begun, but not given out again */
     }
+    for (; next < slots->bound_count; next++)
+        out->units[out->unit_count++] = slots->bounds[next];
 }

@@ -18,6 +18,7 @@ struct slot {
     int64_t since_ms;    /* monotonic: when it was begun, then when it was given out */
     int64_t retry_at_ms; /* not before */
     int64_t backoff_ms;
+    uint64_t items;      /* rows, and messages that gave none: what it costs to hold */
     uint64_t bound_last; /* not 0: its end was synced before a restart and must be the same again */
 };
 
@@ -40,10 +41,11 @@ struct slot *slots_begin(struct slots *slots, int64_t now_ms);
 void slots_pop(struct slots *slots);
 /* Takes the reference of `batch` over. */
 void slot_add(struct slot *slot, struct batch *batch);
-/* May `batch` be added, with at most rows_max rows in a unit? An empty unit takes any. */
-bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t rows_max);
+/* May `batch` be added, with at most items_max in a unit? An empty unit takes any. */
+bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t items_max);
 uint64_t slots_rows(struct slots *slots);
-/* The bounds of all units that are no longer filling, for the cursor. */
+/* The bounds that the cursor must hold: of all units that are no longer filling, and of those that
+ * were under way before a restart and are not yet again. */
 void slots_bounds(struct slots *slots, struct cursor_state *out);
 
 #endif

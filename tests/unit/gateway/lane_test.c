@@ -2,6 +2,7 @@
  *
  * A lane with a sink that answers as the test says: units, bounds, retries, cursor (invariant 6).
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "journal/cursor.h"
 #include "lane.h"
+#include "lib/fault_disk.h"
 
 /* ---- a sink that does as it is told ---- */
 
@@ -139,21 +141,12 @@ static char folder[64];
 static char *cursor_path;
 static struct journal *journal;
 
-static void append_batch(uint64_t first, uint64_t last, uint32_t generation, uint32_t rows)
+static const struct disk *lane_disk = &disk_real;
+
+/* Ends the builder. */
+static void append_built(struct batch_builder *builder, uint64_t first, uint64_t last,
+                         uint32_t generation)
 {
-    struct batch_builder *builder = batch_builder_new();
-    for (uint32_t i = 0; i < rows; i++) {
-        struct batch_row row = {.vendor = bytes_text("acme"),
-                                .device = bytes_text("1"),
-                                .metric = bytes_text("flow"),
-                                .unit = bytes_text("m3/h"),
-                                .has_value = true,
-                                .unscaled = i,
-                                .seq = first,
-                                .received_ms = 1000,
-                                .ts_ms = 1000};
-        batch_builder_add(builder, &row);
-    }
     struct batch *batch = batch_builder_finish(builder);
     batch_builder_free(builder);
     batch->first_seq = first;
@@ -172,6 +165,33 @@ static void append_batch(uint64_t first, uint64_t last, uint32_t generation, uin
     struct err err;
     assert_int_equal(journal_append(journal, &extent, &err), 0);
     buffer_fini(&body);
+}
+
+static void append_batch(uint64_t first, uint64_t last, uint32_t generation, uint32_t rows)
+{
+    struct batch_builder *builder = batch_builder_new();
+    for (uint32_t i = 0; i < rows; i++) {
+        struct batch_row row = {.vendor = bytes_text("acme"),
+                                .device = bytes_text("1"),
+                                .metric = bytes_text("flow"),
+                                .unit = bytes_text("m3/h"),
+                                .has_value = true,
+                                .unscaled = i,
+                                .seq = first,
+                                .received_ms = 1000,
+                                .ts_ms = 1000};
+        batch_builder_add(builder, &row);
+    }
+    append_built(builder, first, last, generation);
+}
+
+static void append_rejects(uint64_t first, uint32_t count)
+{
+    struct batch_builder *builder = batch_builder_new();
+    for (uint32_t i = 0; i < count; i++)
+        batch_builder_reject(builder, first + i, STAGE_ROUTE, bytes_text(""), 0,
+                             bytes_text("no_route"), bytes_text("no route fits this topic"));
+    append_built(builder, first, first + count - 1, 1);
 }
 
 static void journal_start(void)
@@ -216,7 +236,7 @@ static struct lane *lane_make(void)
 {
     static struct config_sink sink = {.type = &fake_type};
     sink.name = (char *)(uintptr_t) "fake";
-    struct lane_options options = {.disk = &disk_real,
+    struct lane_options options = {.disk = lane_disk,
                                    .sink = &sink,
                                    .readings = journal,
                                    .cursor_path = cursor_path,
@@ -408,6 +428,78 @@ static void a_cursor_ahead_of_the_journal_is_a_refusal_to_start(void **state)
     assert_non_null(strstr(err.text, "new-identity"));
 }
 
+/* A sink that takes several units had three under way when the gateway was killed. Until they are
+ * stored their bounds stay in the cursor file, however often it is killed again. */
+static void bounds_outlive_a_second_kill(void **state)
+{
+    (void)state;
+    append_batch(1, 10, 1, 10);
+    append_batch(11, 20, 1, 10);
+    append_batch(21, 30, 1, 10);
+    struct cursor *cursor;
+    struct err err = {{0}};
+    assert_int_equal(cursor_open(&cursor, &disk_real, cursor_path, journal_identity(journal), &err),
+                     0);
+    const struct cursor_state killed = {
+        .next_seq = 1, .unit_count = 3, .units = {{1, 10}, {11, 20}, {21, 30}}};
+    assert_int_equal(cursor_save(cursor, &killed, &err), 0);
+    cursor_close(cursor);
+    world.silent = true;
+    struct lane *lane = lane_make();
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (lane_stats(lane)->open_units == 0) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    usleep(50000);
+    lane_end(lane, 0);
+    assert_int_equal(world.written, 1);
+    struct cursor_state left = cursor_now();
+    assert_int_equal(left.unit_count, 3);
+    assert_memory_equal(left.units, killed.units, 3 * sizeof left.units[0]);
+}
+
+static void a_cursor_that_was_not_saved_once_is_saved_again(void **state)
+{
+    (void)state;
+    struct fault_disk fault;
+    fault_disk_init(&fault);
+    lane_disk = &fault.disk;
+    append_batch(1, 10, 1, 10);
+    world.retries = 1;
+    struct lane *lane = lane_make();
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (lane_stats(lane)->retries == 0) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    /* The next sync is that of the cursor which passes the unit; nothing comes behind it. */
+    fault_disk_fail(&fault, FAULT_DATASYNC, 1, EIO, false);
+    wait_stored(10);
+    while (cursor_now().next_seq != 11 || lane_stats(lane)->health != LANE_OK) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    lane_end(lane, 1000);
+    lane_disk = &disk_real;
+    fault_disk_fini(&fault);
+}
+
+/* Dead letters make batches without rows: a lane far behind must not gather them without end. */
+static void batches_without_rows_fill_a_unit_too(void **state)
+{
+    (void)state;
+    world.rows_max = 10;
+    world.age_ms = 60000;
+    for (uint64_t seq = 1; seq <= 40; seq += 4)
+        append_rejects(seq, 4);
+    struct lane *lane = lane_make();
+    wait_stored(32);
+    lane_end(lane, 1000);
+    for (uint32_t i = 0; i < world.written; i++)
+        assert_in_range(world.units[i].batch_count, 1, 3);
+}
+
 #define lane_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -420,6 +512,9 @@ int main(void)
         lane_test(a_unit_is_of_one_generation),
         lane_test(a_unit_is_at_most_rows_max_unless_one_batch_is_larger),
         lane_test(stopping_sends_what_is_there),
+        lane_test(bounds_outlive_a_second_kill),
+        lane_test(a_cursor_that_was_not_saved_once_is_saved_again),
+        lane_test(batches_without_rows_fill_a_unit_too),
         lane_test(a_cursor_ahead_of_the_journal_is_a_refusal_to_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
