@@ -51,7 +51,7 @@ void access_free(struct access *access)
 {
     if (access == NULL)
         return;
-    rules_free(access->rules);
+    rules_release(access->rules);
     OPENSSL_cleanse(access->key, sizeof access->key);
     pthread_mutex_destroy(&access->remember_lock);
     pthread_rwlock_destroy(&access->lock);
@@ -70,7 +70,7 @@ int access_load(struct access *access, const struct disk *disk, const struct acc
     access->rules = rules;
     atomic_fetch_add(&access->generation, 1);
     pthread_rwlock_unlock(&access->lock);
-    rules_free(old);
+    rules_release(old);
     return 0;
 }
 
@@ -194,15 +194,6 @@ enum access_answer access_connect(struct access *access, const struct access_req
 
 /* ---- afterwards ---- */
 
-static const struct rules_vendor *grant_vendor(const struct access *access,
-                                               const struct access_grant *grant)
-{
-    if (grant->generation == atomic_load(&access->generation) &&
-        grant->vendor_index < access->rules->vendor_count)
-        return &access->rules->vendors[grant->vendor_index];
-    return rules_vendor(access->rules, grant->vendor);
-}
-
 static bool vendor_publish(const struct rules_vendor *vendor, struct bytes topic)
 {
     for (size_t i = 0; vendor && i < vendor->topic_count; i++)
@@ -211,17 +202,45 @@ static bool vendor_publish(const struct rules_vendor *vendor, struct bytes topic
     return false;
 }
 
+static bool rules_publish(const struct rules *rules, uint64_t generation,
+                          const struct access_grant *grant, struct bytes topic)
+{
+    if (grant->vendor[0] == '\0')
+        return anonymous_allowed(rules, grant->loopback) && topic.size > 0 && topic.data[0] != '$';
+    bool fresh = grant->generation == generation && grant->vendor_index < rules->vendor_count;
+    return vendor_publish(
+        fresh ? &rules->vendors[grant->vendor_index] : rules_vendor(rules, grant->vendor), topic);
+}
+
 bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic)
 {
-    bool allowed;
     pthread_rwlock_rdlock(&access->lock);
-    if (grant->vendor[0])
-        allowed = vendor_publish(grant_vendor(access, grant), topic);
-    else
-        allowed = anonymous_allowed(access->rules, grant->loopback) && topic.size > 0 &&
-                  topic.data[0] != '$';
+    bool allowed = rules_publish(access->rules, atomic_load(&access->generation), grant, topic);
     pthread_rwlock_unlock(&access->lock);
     return allowed;
+}
+
+static void view_renew(struct access *access, struct access_view *view)
+{
+    rules_release(view->rules);
+    pthread_rwlock_rdlock(&access->lock);
+    view->rules = rules_acquire(access->rules);
+    view->generation = atomic_load(&access->generation);
+    pthread_rwlock_unlock(&access->lock);
+}
+
+bool access_view_publish(struct access *access, struct access_view *view,
+                         const struct access_grant *grant, struct bytes topic)
+{
+    if (view->rules == NULL || view->generation != atomic_load(&access->generation))
+        view_renew(access, view);
+    return rules_publish(view->rules, view->generation, grant, topic);
+}
+
+void access_view_fini(struct access_view *view)
+{
+    rules_release(view->rules);
+    view->rules = NULL;
 }
 
 bool access_still(struct access *access, const struct access_grant *grant, struct bytes name)

@@ -36,6 +36,7 @@ struct access_rules {
 };
 
 struct access;
+struct rules;                    /* access_file.h */
 struct access *access_new(void); /* refuses everybody until the first load */
 void access_free(struct access *access);
 /* Reads every password file. On any error the old rules stay, and `err` says file and line. A user
@@ -68,6 +69,15 @@ enum access_answer access_connect(struct access *access, const struct access_req
                                   struct access_grant *grant);
 /* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
 bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic);
+/* The same for one thread that asks often: its view holds the newest rules it has seen, without a
+ * lock. Zeroed at first. */
+struct access_view {
+    struct rules *rules;
+    uint64_t generation;
+};
+bool access_view_publish(struct access *access, struct access_view *view,
+                         const struct access_grant *grant, struct bytes topic);
+void access_view_fini(struct access_view *view);
 uint64_t access_generation(const struct access *access);
 /* Is the vendor still there, and the user not withdrawn, with the same password? For live connections
  * after a reload. An anonymous grant ("" as vendor) holds as long as the rules allow it. */

@@ -19,6 +19,7 @@ enum { FILE_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 1024 };
 struct rules *rules_new(enum access_anonymous anonymous)
 {
     struct rules *rules = mem_zalloc(sizeof *rules);
+    rules->references = 1;
     rules->anonymous = anonymous;
     return rules;
 }
@@ -31,9 +32,15 @@ static void vendor_fini(struct rules_vendor *vendor)
     free(vendor->name);
 }
 
-void rules_free(struct rules *rules)
+struct rules *rules_acquire(struct rules *rules)
 {
-    if (rules == NULL)
+    atomic_fetch_add(&rules->references, 1);
+    return rules;
+}
+
+void rules_release(struct rules *rules)
+{
+    if (rules == NULL || atomic_fetch_sub(&rules->references, 1) != 1)
         return;
     for (size_t i = 0; i < rules->user_count; i++) {
         char *name = (char *)(uintptr_t)rules->users[i].name.data;
@@ -199,7 +206,7 @@ int rules_read(const struct disk *disk, const struct access_rules *from, struct 
     if (rc == 0)
         rc = users_sort(rules, err);
     if (rc)
-        rules_free(rules);
+        rules_release(rules);
     else
         *out = rules;
     return rc;

@@ -6,6 +6,8 @@
 #ifndef TIDEGATE_SOURCES_ACCESS_FILE_H
 #define TIDEGATE_SOURCES_ACCESS_FILE_H
 
+#include <stdatomic.h>
+
 #include "sources/access.h"
 #include "sources/password.h"
 
@@ -25,6 +27,7 @@ struct rules_vendor {
 };
 
 struct rules {
+    _Atomic uint32_t references;
     enum access_anonymous anonymous;
     struct rules_vendor *vendors;
     size_t vendor_count;
@@ -33,7 +36,8 @@ struct rules {
 };
 
 struct rules *rules_new(enum access_anonymous anonymous); /* without vendors: nobody logs in */
-void rules_free(struct rules *rules);                     /* accepts null */
+struct rules *rules_acquire(struct rules *rules);
+void rules_release(struct rules *rules); /* accepts null */
 int rules_read(const struct disk *disk, const struct access_rules *from, struct rules **out,
                struct err *err);
 struct user *rules_user(const struct rules *rules, struct bytes name);

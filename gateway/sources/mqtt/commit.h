@@ -37,6 +37,7 @@ struct commit {
     struct mailbox *mailbox;
     struct rawlog *rawlog;
     struct chunk *chunk; /* null while it has no records */
+    int64_t submitted_ns;
     bool durable;
     struct commit_slot *slots;
     size_t slot_count, slot_capacity;

@@ -132,8 +132,8 @@ void conn_connack(struct conn *conn);
 /* The will and the session of a closing connection. Again on a retry. (conn_leave.c) */
 void conn_leave(struct conn *conn);
 /* May the client publish its will there, now? */
-bool conn_topic_allowed(const struct loop *loop, const struct access_grant *grant,
-                        struct bytes topic, enum publish_rejected *why);
+bool conn_topic_allowed(struct loop *loop, const struct access_grant *grant, struct bytes topic,
+                        enum publish_rejected *why);
 
 /* Send an acknowledgement in its order: now when nothing is pending, else with the filling commit. */
 void conn_ack(struct conn *conn, enum packet_type type, uint16_t packet_id, uint8_t reason);

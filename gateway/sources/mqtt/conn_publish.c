@@ -62,15 +62,15 @@ static struct bytes properties_to_keep(struct conn *conn, const struct packet_pu
 
 /* ---- may it, can it ---- */
 
-bool conn_topic_allowed(const struct loop *loop, const struct access_grant *grant,
-                        struct bytes topic, enum publish_rejected *why)
+bool conn_topic_allowed(struct loop *loop, const struct access_grant *grant, struct bytes topic,
+                        enum publish_rejected *why)
 {
     if (topic.data[0] == '$') { /* 4.7.2: not for applications */
         *why = REJECTED_RESERVED_TOPIC;
         return false;
     }
     *why = REJECTED_ACL;
-    return access_publish(loop->shared->access, grant, topic);
+    return access_view_publish(loop->shared->access, &loop->access, grant, topic);
 }
 
 /* A negative answer is for good: the sender drops the message (faults.md section 0; 4.4.0-2 in

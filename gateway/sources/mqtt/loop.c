@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,8 +23,6 @@ enum {
     READ_BUFFER_BYTES = 128 * 1024,
     SWEEP_MS = 250,
     BACKLOG = 4096,
-    READY_MIN = 16,       /* fewer connections that are read from in a window: no wait */
-    WAIT_NS_EACH = 50000, /* of the wait, for each of them */
 };
 
 /* ---- commits ---- */
@@ -90,6 +87,7 @@ static void submit_filling(struct loop *loop)
     }
     if (commit->chunk) {
         loop->in_flight++;
+        commit->submitted_ns = clock_monotonic_ns();
         stat_add(&loop->stats.commits, 1);
         commit_submit(commit);
     } else {
@@ -104,7 +102,7 @@ void loop_submit(struct loop *loop)
         return;
     bool large =
         commit->chunk && commit->chunk->body.size >= rawlog_chunk_bytes(loop->shared->rawlog);
-    if (loop->in_flight == 0 || large)
+    if (large || (loop->in_flight == 0 && loop->gather_ns == 0))
         submit_filling(loop);
 }
 
@@ -196,14 +194,18 @@ static void on_mail(struct loop *loop, const struct mail *mail)
     }
 }
 
-static void on_async(uv_async_t *async)
+static void on_mailbox(uv_poll_t *poll, int status, int events)
 {
-    struct loop *loop = container_of(async, struct loop, async);
+    struct loop *loop = container_of(poll, struct loop, mail);
+    (void)events;
+    gw_assert(status == 0);
+    mailbox_woken(loop->mailbox);
     struct commit *commit = mailbox_take_commits(loop->mailbox);
     while (commit) {
         struct commit *next = commit->next_mail;
         commit->durable = true;
         loop->in_flight--;
+        loop_gather(loop, commit);
         commit = next;
     }
     finish_commits(loop);
@@ -241,9 +243,10 @@ static void end_now(struct loop *loop)
     loop->retry_count = 0;
     mailbox_close(loop->mailbox);
     forget_commits(loop);
-    uv_close((uv_handle_t *)&loop->async, NULL);
+    uv_close((uv_handle_t *)&loop->mail, NULL);
     uv_close((uv_handle_t *)&loop->timer, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
 }
 
@@ -260,45 +263,14 @@ static void end_if_done(struct loop *loop)
 
 /* ---- the round ---- */
 
-/* With many sparse connections nearly all of the cost is system calls, so a wait before the poll pays:
- * each wake-up serves more sockets and each socket has more bytes. The wait grows with the number of
- * different connections that talk in a window, so a few that wait for each answer are not slowed, and
- * more are slowed no further than one message each WAIT_NS_EACH for all of them together. */
-static void choose_wait(struct loop *loop, int64_t now_ns, int64_t tick_ns)
-{
-    int64_t passed_ns = now_ns - loop->window_ns;
-    int64_t ready = loop->ready * tick_ns / passed_ns;
-    int64_t wait_ns = ready * WAIT_NS_EACH;
-    loop->wait_ns = ready < READY_MIN ? 0 : wait_ns < tick_ns ? wait_ns : tick_ns;
-    loop->window++;
-    loop->ready = 0;
-    loop->window_ns = now_ns;
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    struct loop *loop = container_of(prepare, struct loop, prepare);
-    int64_t tick_ns = loop->shared->options->poll_tick_ms * 1000000;
-    if (tick_ns == 0)
-        return;
-    int64_t now_ns = clock_monotonic_ns();
-    if (now_ns - loop->window_ns >= tick_ns)
-        choose_wait(loop, now_ns, tick_ns);
-    int64_t left_ns = loop->polled_ns + loop->wait_ns - now_ns;
-    if (loop->wait_ns && left_ns > 0) {
-        nanosleep(&(struct timespec){.tv_nsec = left_ns}, NULL);
-        stat_add(&loop->stats.ticks, 1);
-        now_ns += left_ns;
-    }
-    loop->polled_ns = now_ns;
-}
-
 static void end_round(struct loop *loop)
 {
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
     loop->wall_ms = clock_wall_ms();
     if (loop->retry_count)
         run_retries(loop);
+    if (commit_empty(loop->filling))
+        loop->gather_ns = 0; /* who has said nothing yet need not wait when he does */
     loop_submit(loop);
     finish_commits(loop);
     end_if_done(loop);
@@ -344,26 +316,34 @@ static void *run(void *arg)
 
 /* ---- life ---- */
 
+static struct loop *no_loop(struct loop *loop, const char *why, struct err *err)
+{
+    err_set(err, GW_EIO, "mqtt: event loop: %s", why);
+    free(loop);
+    return NULL;
+}
+
 struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
 {
     struct loop *loop = mem_zalloc(sizeof *loop);
     int status = uv_loop_init(&loop->uv);
-    if (status) {
-        err_set(err, GW_EIO, "mqtt: event loop: %s", uv_strerror(status));
-        free(loop);
-        return NULL;
+    if (status)
+        return no_loop(loop, uv_strerror(status), err);
+    loop->mailbox = mailbox_new();
+    if (loop->mailbox == NULL) {
+        uv_loop_close(&loop->uv);
+        return no_loop(loop, strerror(errno), err);
     }
     loop->shared = shared;
     loop->index = index;
     loop->read_buffer_size = READ_BUFFER_BYTES;
     loop->read_buffer = mem_alloc(loop->read_buffer_size);
-    gw_assert(uv_async_init(&loop->uv, &loop->async, on_async) == 0);
     uv_timer_init(&loop->uv, &loop->timer);
     uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_idle_init(&loop->uv, &loop->idle);
     uv_check_init(&loop->uv, &loop->check);
-    loop->mailbox = mailbox_new(&loop->async);
+    gw_assert(uv_poll_init(&loop->uv, &loop->mail, mailbox_fd(loop->mailbox)) == 0);
     loop->filling = commit_new(loop->mailbox, shared->rawlog);
-    loop->access_generation = access_generation(shared->access);
     return loop;
 }
 
@@ -434,7 +414,8 @@ int loop_listen(struct loop *loop, const char *address, int *port, struct err *e
 int loop_start(struct loop *loop, struct err *err)
 {
     uv_timer_start(&loop->timer, on_timer, SWEEP_MS, SWEEP_MS);
-    uv_prepare_start(&loop->prepare, on_prepare);
+    uv_poll_start(&loop->mail, UV_READABLE, on_mailbox);
+    uv_prepare_start(&loop->prepare, loop_before_poll);
     uv_check_start(&loop->check, on_check);
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
     loop->wall_ms = clock_wall_ms();
@@ -485,6 +466,7 @@ void loop_free(struct loop *loop)
         free(loop->grants);
         loop->grants = next;
     }
+    access_view_fini(&loop->access);
     buffer_fini(&loop->reply);
     buffer_fini(&loop->scratch);
     free(loop->read_buffer);

@@ -45,9 +45,10 @@ struct grant {
 struct loop {
     uv_loop_t uv;
     uv_tcp_t listen;
-    uv_async_t async;
+    uv_poll_t mail; /* the mailbox has something */
     uv_timer_t timer;
     uv_prepare_t prepare;
+    uv_idle_t idle; /* runs for one round: that poll returns at once */
     uv_check_t check;
     pthread_t thread;
     struct shared *shared;
@@ -65,7 +66,7 @@ struct loop {
     struct conn **retries;
     size_t retry_count, retry_capacity;
     struct grant *grants;
-    uint64_t access_generation;
+    struct access_view access;
 
     uint8_t *read_buffer;
     size_t read_buffer_size;
@@ -76,7 +77,8 @@ struct loop {
     int64_t wall_ms;
     uint64_t held_tail_bytes;
 
-    /* The wait for more sockets to get ready (loop.c, on_prepare). */
+    /* Waits that make larger groups (loop_pace.c). */
+    int64_t gather_ns; /* before the filling commit is handed over; 0: none */
     uint8_t window;    /* number of the present window of poll_tick_ms */
     unsigned ready;    /* different connections read from in it */
     int64_t window_ns; /* when it began */
@@ -107,6 +109,11 @@ bool loop_open_chunk(struct loop *loop);
 void loop_submit(struct loop *loop);
 struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant);
 void loop_grant_release(struct loop *loop, struct grant *grant); /* accepts null */
+
+/* loop_pace.c: waits, so that a poll finds more and a commit holds more. */
+void loop_before_poll(uv_prepare_t *prepare);
+/* This commit came back. */
+void loop_gather(struct loop *loop, const struct commit *commit);
 
 /* loop_sweep.c: deadlines, sessions that end, wills that are due. */
 void loop_sweep(struct loop *loop);

@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 struct commit;
 struct session;
@@ -29,18 +28,22 @@ struct mail {
     struct session *session;
 };
 
-/* `async` is the loop's, and open until mailbox_close. */
-struct mailbox *mailbox_new(uv_async_t *async);
+/* Null when there is no descriptor left. */
+struct mailbox *mailbox_new(void);
+/* Readable while something waits; the loop polls it. Open as long as the mailbox lives. */
+int mailbox_fd(const struct mailbox *mailbox);
 /* Any thread. Letters to a closed box are dropped. */
 void mailbox_post(struct mailbox *mailbox, enum mail_kind kind, struct session *session);
 /* A commit goes to the journal. Loop thread. */
 void mailbox_expect(struct mailbox *mailbox);
 /* It came back; journal thread. False: the loop is gone, the caller frees it. */
 bool mailbox_deliver(struct mailbox *mailbox, struct commit *commit);
+/* The descriptor was readable; before the taking. Loop thread. */
+void mailbox_woken(struct mailbox *mailbox);
 /* Everything that waits, oldest first, linked by next. Loop thread. */
 struct commit *mailbox_take_commits(struct mailbox *mailbox);
 struct mail *mailbox_take_mails(struct mailbox *mailbox);
-/* The loop ends: nobody touches `async` from here on. Call on the loop's thread, before uv_close. */
+/* The loop ends: letters are dropped from here on. Call on the loop's thread. */
 void mailbox_close(struct mailbox *mailbox);
 /* The loop's own reference; when no other loop can post any more. Accepts null. */
 void mailbox_release(struct mailbox *mailbox);

@@ -52,6 +52,8 @@ static const struct metric_row metric_rows[] = {
      NULL, 1},
     {"tidegate_mqtt_ticks_total", "counter", "Waits for more sockets to become ready.", AT(ticks),
      NULL, NULL, 1},
+    {"tidegate_mqtt_gathers_total", "counter", "Waits for more messages in a commit.", AT(gathers),
+     NULL, NULL, 1},
     {"tidegate_mqtt_sessions_dropped_total", "counter",
      "Sessions ended early because there were too many.", AT(sessions_dropped), NULL, NULL, 1},
 };

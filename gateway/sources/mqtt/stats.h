@@ -26,7 +26,8 @@ struct stats {
     _Atomic uint64_t acks;             /* PUBACK, PUBREC, PUBCOMP sent */
     _Atomic uint64_t over_receive_max; /* PUBLISH beyond it, let pass */
     _Atomic uint64_t commits;
-    _Atomic uint64_t ticks; /* waits for more sockets to get ready */
+    _Atomic uint64_t ticks;   /* waits for more sockets to get ready */
+    _Atomic uint64_t gathers; /* waits for more messages in a commit */
     _Atomic uint64_t sessions_dropped;
 };
 

@@ -5,36 +5,45 @@
  */
 #include "sources/mqtt/text.h"
 
+#include <endian.h>
+
 #include "model/utf8.h"
 
 #define EACH(byte) (0x0101010101010101ull * (byte))
 
-/* 0x80 in each byte of `word` that is zero, exactly. */
-static uint64_t zero_bytes(uint64_t word)
-{
-    return ~(((word & EACH(0x7f)) + EACH(0x7f)) | word | EACH(0x7f));
-}
+#define HIGH EACH(0x80)
 
-/* True when all eight bytes are in 0x20..0x7e. */
+/* True when all eight bytes are in 0x20..0x7e. A sum reaches a byte's highest bit from 0x20 on, or from
+ * 0x7f on; a carry out of a byte comes only from one that has that bit itself. */
 static bool plain(uint64_t word)
 {
-    uint64_t high = word & EACH(0x80);
-    uint64_t below_space = (word - EACH(0x20)) & ~word & EACH(0x80);
-    return !(high | below_space | zero_bytes(word ^ EACH(0x7f)));
+    return !((word | ~(word + EACH(0x60)) | (word + EACH(1))) & HIGH);
 }
 
-/* The next eight bytes; what is missing of them at the end is filled with a plain character. */
-static uint64_t load(const uint8_t *at, size_t left)
+/* 0x80 in each byte of a plain word that is `byte`. */
+static uint64_t marks_of(uint64_t word, uint8_t byte)
+{
+    return ~((word ^ EACH(byte)) + EACH(0x7f)) & HIGH;
+}
+
+/* The next eight bytes of `in`; what is missing at its end is filled with a plain character. Where it
+ * can, one load that reaches back replaces a copy of a few bytes. */
+static uint64_t load(struct bytes in, size_t at)
 {
     uint64_t word = EACH('x');
-    if (left >= sizeof word)
-        memcpy(&word, at, sizeof word);
-    else
-        memcpy(&word, at, left);
+    size_t left = in.size - at;
+    if (left >= sizeof word) {
+        memcpy(&word, in.data + at, sizeof word);
+    } else if (in.size >= sizeof word) {
+        memcpy(&word, in.data + in.size - sizeof word, sizeof word);
+        word = le64toh(word) >> 8 * (sizeof word - left) | EACH('x') << 8 * left;
+    } else {
+        memcpy(&word, in.data + at, left);
+    }
     return word;
 }
 
-/* How many bytes zero_bytes marked: by multiplication, as not every processor counts bits. */
+/* How many bytes marks_of marked: by multiplication, as not every processor counts bits. */
 static uint32_t count_marks(uint64_t marks)
 {
     return (uint32_t)((marks >> 7) * EACH(1) >> 56);
@@ -63,7 +72,7 @@ bool text_valid(struct bytes in)
 {
     size_t i = 0;
     while (i < in.size) {
-        if (plain(load(in.data + i, in.size - i))) {
+        if (plain(load(in, i))) {
             i += 8;
             continue;
         }
@@ -80,10 +89,10 @@ struct topic_shape topic_shape(struct bytes topic)
     struct topic_shape shape = {.levels = 1};
     size_t i = 0;
     while (i < topic.size) {
-        uint64_t word = load(topic.data + i, topic.size - i);
+        uint64_t word = load(topic, i);
         if (plain(word)) {
-            shape.levels += count_marks(zero_bytes(word ^ EACH('/')));
-            shape.wildcard |= (zero_bytes(word ^ EACH('+')) | zero_bytes(word ^ EACH('#'))) != 0;
+            shape.levels += count_marks(marks_of(word, '/'));
+            shape.wildcard |= marks_of(word | EACH('+' ^ '#'), '+') != 0; /* one bit apart */
             i += 8;
             continue;
         }
