@@ -150,15 +150,18 @@ static int listen_on(int port)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: bench_floor PORT\n");
-        return 2;
+    int port = argc == 2 ? atoi(argv[1]) : 0;
+    if (port <= 0 || port > 65535) {
+        bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+        fprintf(asked ? stdout : stderr, "usage: bench_floor PORT\n"
+                                         "Answers each PUBLISH with its PUBACK, on 127.0.0.1.\n");
+        return asked ? 0 : 2;
     }
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    int listener = listen_on(atoi(argv[1])), poll = epoll_create1(EPOLL_CLOEXEC);
+    int listener = listen_on(port), poll = epoll_create1(EPOLL_CLOEXEC);
     epoll_ctl(poll, EPOLL_CTL_ADD, listener,
               &(struct epoll_event){.events = EPOLLIN, .data.fd = listener});
     for (;;) {
