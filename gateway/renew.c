@@ -15,11 +15,25 @@ static int fail(struct err *err, const char *what, int rc)
     return err_set(err, rc == -ENOENT ? GW_ENOENT : GW_EIO, "%s: %s", what, strerror(-rc));
 }
 
+/* The raw log may be what was lost: its folder is made again, but only beside other logs. */
+static int lock_open(const struct disk *disk, const char *data, const char *path)
+{
+    struct disk_stat info;
+    char *journal = mem_printf("%s/journal", data);
+    char *raw = mem_printf("%s/raw", journal);
+    int rc = disk->stat(disk, journal, &info);
+    if (rc == 0)
+        rc = disk_make_dirs(disk, raw);
+    free(raw);
+    free(journal);
+    return rc < 0 ? rc : disk->open(disk, path, O_RDWR | O_CREAT);
+}
+
 /* The raw log's lock is the gateway's: whoever has it may move the folder. */
 static int lock_take(const struct disk *disk, const char *data, int *fd, struct err *err)
 {
     char *path = mem_printf("%s/journal/raw/lock", data);
-    int rc = *fd = disk->open(disk, path, O_RDWR);
+    int rc = *fd = lock_open(disk, data, path);
     if (rc < 0) {
         rc = fail(err, path, rc);
     } else if ((rc = disk->lock(disk, *fd)) < 0) {
