@@ -36,6 +36,7 @@ struct decoder {
 
     pthread_t thread;
     bool started;
+    _Atomic bool save_wanted;
     _Atomic bool stopping;
     _Atomic int64_t stop_at_ms; /* monotonic */
 
@@ -356,10 +357,20 @@ static bool take_extent(struct decoder *decoder, enum journal_read got, const st
     return rc != GW_EFULL;
 }
 
+static bool is_cut(const struct decoder *decoder, uint64_t seq)
+{
+    for (size_t i = 0; i < decoder->options.cut_count; i++)
+        if (decoder->options.cuts[i] == seq)
+            return true;
+    return false;
+}
+
 static bool batch_due(const struct decoder *decoder)
 {
     if (!batch_pending(decoder))
         return false;
+    if (is_cut(decoder, decoder->position))
+        return true;
     const struct config_decode *limits = &decoder->config->decode;
     return decoder->decode.row_count >= (uint64_t)limits->batch_rows ||
            decoder->decode.letters.size >= DECODE_LETTERS_MAX ||
@@ -385,7 +396,8 @@ static bool decoder_step(struct decoder *decoder)
         return false;
     if (!batch_pending(decoder)) {
         reload_take(decoder);
-        if (decoder->raw_bytes_since_save > decoder->options.save_bytes)
+        bool wanted = atomic_exchange(&decoder->save_wanted, false);
+        if (decoder->raw_bytes_since_save > (wanted ? 0 : decoder->options.save_bytes))
             state_save(decoder);
     }
     if (stopping && (got == JOURNAL_END || clock_monotonic_ms() >= decoder->stop_at_ms))
@@ -477,6 +489,11 @@ int decoder_reload(struct decoder *decoder, const struct config *config, struct 
         pthread_cond_wait(&decoder->reload_done, &decoder->reload_lock);
     pthread_mutex_unlock(&decoder->reload_lock);
     return 0;
+}
+
+void decoder_save_soon(struct decoder *decoder)
+{
+    decoder->save_wanted = true;
 }
 
 void decoder_stop(struct decoder *decoder, int64_t timeout_ms)

@@ -21,6 +21,10 @@ struct decoder_options {
     const struct disk *disk;
     const char *state_dir; /* of the saves of its memory; exists */
     struct journal *raw, *readings, *dead;
+    /* Where sinks had confirmed or begun units: when the end of the reading log was lost to damage
+     * and is made again, batches end here as they did before. */
+    const uint64_t *cuts;
+    size_t cut_count;
     uint64_t save_bytes; /* raw bytes between two saves: about a segment */
 };
 
@@ -45,6 +49,9 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
 int decoder_start(struct decoder *decoder, struct err *err);
 /* Take a new configuration between two extents; returns when the old one is no longer used. */
 int decoder_reload(struct decoder *decoder, const struct config *config, struct err *err);
+/* Save the memory when something came since the last save, so that the raw log before it may go.
+ * Any thread. */
+void decoder_save_soon(struct decoder *decoder);
 /* Decode what is durable, within timeout_ms, save the memory, end the thread. */
 void decoder_stop(struct decoder *decoder, int64_t timeout_ms);
 void decoder_free(struct decoder *decoder); /* after stop; accepts null */

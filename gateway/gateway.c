@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "journal/cursor.h"
 #include "parts.h"
 #include "report.h"
 #include "retention.h"
@@ -27,6 +28,8 @@ enum {
     DRAIN_LANES_MS = 3000,
     HOUSEKEEPING_MS = 2000,
 };
+
+#define NEW_IDENTITY "start under a new identity: tidegate journal new-identity --data %s"
 
 /* ---- folders ---- */
 
@@ -117,7 +120,12 @@ static int journal_make(struct gateway *gateway, enum journal_kind kind, const c
     }
     if (options.compression_level == 0)
         options.compression_level = 1; /* off the ack path: always worth it */
-    return journal_open(out, &options, &found, err);
+    int rc = journal_open(out, &options, &found, err);
+    struct err why = *err;
+    if (rc == GW_EINVAL)
+        return err_set(err, rc, "%s. If the raw log was wiped: " NEW_IDENTITY, why.text,
+                       gateway->paths.data);
+    return rc;
 }
 
 /* Invariant 5: nothing downstream may be ahead of the raw log. */
@@ -125,13 +133,19 @@ static int journals_agree(const struct gateway *gateway, struct err *err)
 {
     uint64_t raw = journal_next_seq(rawlog_journal(gateway->rawlog));
     uint64_t readings = journal_next_seq(gateway->readings);
-    if (readings <= raw)
+    uint64_t dead = journal_next_seq(gateway->dead);
+    if (readings <= raw && dead <= raw)
         return 0;
     return err_set(err, GW_EINVAL,
-                   "the reading log ends at %" PRIu64 " but the raw log at %" PRIu64
-                   ": the raw log was wiped or restored. Start under a new identity: "
-                   "tidegate journal new-identity --data %s",
-                   readings, raw, gateway->paths.data);
+                   "%s ends at %" PRIu64 " but the raw log at %" PRIu64
+                   ": the raw log was wiped or restored. " NEW_IDENTITY,
+                   readings > raw ? "the reading log" : "the log of dead letters",
+                   readings > raw ? readings : dead, raw, gateway->paths.data);
+}
+
+static char *cursor_path(const struct gateway *gateway, const struct config_sink *sink)
+{
+    return mem_printf("%s/%s.cursor", gateway->paths.cursors, sink->name);
 }
 
 static int access_fill(struct access *access, const struct config *config, struct err *err)
@@ -158,16 +172,42 @@ static int access_fill(struct access *access, const struct config *config, struc
     return rc;
 }
 
+/* Where the lanes' cursors and units end. A cursor that cannot be read is the lane's to refuse. */
+static void cuts_collect(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    gateway->cuts =
+        mem_zalloc((config->sink_count + 1) * (CURSOR_UNITS_MAX + 1) * sizeof(uint64_t));
+    for (size_t i = 0; i < config->sink_count; i++) {
+        struct cursor_state state;
+        struct identity identity;
+        struct err err;
+        char *path = cursor_path(gateway, &config->sinks[i]);
+        if (cursor_peek(&disk_real, path, &state, &identity, &err) == 0) {
+            gateway->cuts[gateway->cut_count++] = state.next_seq;
+            for (uint32_t unit = 0; unit < state.unit_count; unit++)
+                gateway->cuts[gateway->cut_count++] = state.units[unit].last_seq + 1;
+        }
+        free(path);
+    }
+}
+
 static int decoder_make(struct gateway *gateway, struct err *err)
 {
+    const struct config_journal *from = &gateway->config->journal;
     struct decoder_options options = {
         .disk = &disk_real,
         .state_dir = gateway->paths.state,
         .raw = rawlog_journal(gateway->rawlog),
         .readings = gateway->readings,
         .dead = gateway->dead,
-        .save_bytes = 4 * gateway->config->journal.segment_bytes,
+        .cuts = gateway->cuts,
+        .cut_count = gateway->cut_count,
+        .save_bytes = 4 * from->segment_bytes,
     };
+    /* A raw log that may be small must not fill up between two saves: it is kept for the newest. */
+    if (from->max_bytes && options.save_bytes > from->max_bytes / 8)
+        options.save_bytes = from->max_bytes / 8;
     return decoder_new(&options, gateway->config, &gateway->decoder, err);
 }
 
@@ -176,11 +216,12 @@ static int lanes_make(struct gateway *gateway, struct err *err)
     const struct config *config = gateway->config;
     gateway->lanes = mem_zalloc((config->sink_count + 1) * sizeof(struct lane *));
     for (size_t i = 0; i < config->sink_count; i++) {
-        char *cursor = mem_printf("%s/%s.cursor", gateway->paths.cursors, config->sinks[i].name);
+        char *cursor = cursor_path(gateway, &config->sinks[i]);
         struct lane_options options = {
             .disk = &disk_real,
             .sink = &config->sinks[i],
             .readings = gateway->readings,
+            .received_end = journal_next_seq(rawlog_journal(gateway->rawlog)),
             .cursor_path = cursor,
             .data_dir = gateway->paths.data,
         };
@@ -209,6 +250,7 @@ static int parts_make(struct gateway *gateway, struct err *err)
         return rc;
     gateway->access = access_new();
     rc = access_fill(gateway->access, gateway->config, err);
+    cuts_collect(gateway);
     if (rc == 0)
         rc = decoder_make(gateway, err);
     if (rc == 0)
@@ -266,6 +308,7 @@ static void parts_free(struct gateway *gateway)
         lane_free(gateway->lanes[i]);
     free(gateway->lanes);
     decoder_free(gateway->decoder);
+    free(gateway->cuts);
     access_free(gateway->access);
     journal_close(gateway->dead);
     journal_close(gateway->readings);

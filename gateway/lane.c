@@ -381,6 +381,7 @@ static int lane_open(struct lane *lane, struct err *err)
     lane->saved = *cursor_state(lane->cursor);
     slots_init(&lane->slots, lane->type->open_units_max, &lane->saved);
     uint64_t end = journal_next_seq(options->readings);
+    end = end > options->received_end ? end : options->received_end;
     if (lane->saved.next_seq > end)
         return err_set(err, GW_EINVAL,
                        "sink %s: its cursor says %" PRIu64 " but the journal ends at %" PRIu64

@@ -38,6 +38,9 @@ struct lane_options {
     const struct disk *disk;
     const struct config_sink *sink; /* outlives the lane */
     struct journal *readings;
+    /* Where the raw log ends: what the reading log lacks up to there comes again. A cursor further
+     * on is of another journal. */
+    uint64_t received_end;
     const char *cursor_path;
     const char *data_dir;
 };

@@ -32,6 +32,8 @@ struct gateway {
     struct rawlog *rawlog;
     struct journal *readings, *dead;
     struct access *access;
+    uint64_t *cuts; /* the decoder's */
+    size_t cut_count;
     struct decoder *decoder;
     struct lane **lanes;
     size_t lane_count;

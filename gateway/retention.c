@@ -23,7 +23,8 @@ static uint64_t lanes_need(const struct gateway *gateway)
 
 static bool room_is_short(const struct gateway *gateway)
 {
-    const struct config_journal *limits = &gateway->config->journal;
+    /* As the logs were opened: a reload does not change them. */
+    const struct config_journal *limits = &gateway->config_started->journal;
     struct journal *raw = rawlog_journal(gateway->rawlog);
     uint64_t ahead = 2 * limits->segment_bytes;
     struct disk_space space;
@@ -52,6 +53,7 @@ void retention_run(const struct gateway *gateway)
 {
     const struct config_journal *limits = &gateway->config->journal;
     struct journal *raw = rawlog_journal(gateway->rawlog);
+    uint64_t segment_bytes = gateway->config_started->journal.segment_bytes;
     uint64_t needed = lanes_need(gateway);
     uint64_t saved = decoder_stats(gateway->decoder)->saved_seq;
     uint64_t raw_needed = saved && saved < needed ? saved : needed;
@@ -59,11 +61,14 @@ void retention_run(const struct gateway *gateway)
     retain(raw, raw_needed, limits->keep_ms, limits->keep_bytes);
     retain(gateway->dead, journal_next_seq(gateway->dead), limits->dead_keep_ms,
            limits->dead_bytes);
+    if (room_is_short(gateway))
+        decoder_save_soon(
+            gateway->decoder); /* for the next time: it is what the raw log waits for */
     for (int round = 0; round < ROUNDS_MAX && room_is_short(gateway); round++) {
         uint64_t before = journal_bytes(raw) + journal_bytes(gateway->readings);
         retain(gateway->readings, needed, limits->keep_ms,
-               shrunk(gateway->readings, limits->segment_bytes));
-        retain(raw, raw_needed, limits->keep_ms, shrunk(raw, limits->segment_bytes));
+               shrunk(gateway->readings, segment_bytes));
+        retain(raw, raw_needed, limits->keep_ms, shrunk(raw, segment_bytes));
         if (journal_bytes(raw) + journal_bytes(gateway->readings) == before)
             return; /* the rest is needed */
     }
