@@ -88,5 +88,7 @@ bool password_matches(const struct password *password, struct bytes given)
                                  (int)password->iterations, EVP_sha512(), sizeof hash, hash);
     bool same = done == 1 && CRYPTO_memcmp(hash, password->hash, sizeof hash) == 0;
     OPENSSL_cleanse(hash, sizeof hash);
-    return same;
+    /* HMAC fills short keys up with zeros, so the hash does not tell "x" from "x\0". */
+    bool padded = given.size > 0 && given.data[given.size - 1] == 0;
+    return same && !padded;
 }

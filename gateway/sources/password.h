@@ -30,7 +30,8 @@ struct password {
 
 /* GW_EINVAL with a sentence that says what is wrong; never with the text itself. */
 int password_parse(struct bytes text, struct password *out, struct err *err);
-/* Compares in constant time; takes as long for a right as for a wrong password. */
+/* Compares in constant time; takes as long for a right as for a wrong password. One that ends
+ * in NUL never matches. */
 bool password_matches(const struct password *password, struct bytes given);
 
 #endif
