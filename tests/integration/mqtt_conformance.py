@@ -573,6 +573,14 @@ def test_row_38_packet_id_zero_is_a_protocol_error():
         peer.publish(qos=0, payload=b"\x00\x01 this is payload")
 
 
+def test_row_39_qos_2_and_retain_are_offered_and_taken():
+    with Peer() as peer:
+        offered = connack_properties(peer.connack)
+        assert 0x24 not in offered and offered.get(0x25, 1) == 1, offered  # Maximum QoS, Retain Available
+        for qos in (0, 1, 2):
+            peer.publish(qos=qos, ident=1, flags=qos << 1 | 1)
+
+
 def test_row_40_topic_aliases():
     maximum = None
     with Peer() as peer:

@@ -208,6 +208,7 @@ void conn_session_granted(struct conn *conn)
         conn_owe(conn, 0, PACKET_CONNACK, 0, 0);
     else
         conn_connack(conn);
+    loop_submit_full(conn->loop); /* an old will may have been large */
 }
 
 void conn_connack(struct conn *conn)

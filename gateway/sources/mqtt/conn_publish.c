@@ -184,8 +184,7 @@ bool conn_publish(struct conn *conn, const struct packet_frame *frame)
         return false;
     }
     store(conn, &publish, frame->size);
-    if (loop->filling->chunk->body.size >= rawlog_chunk_bytes(loop->shared->rawlog))
-        loop_submit(loop);
+    loop_submit_full(loop);
     return true;
 }
 

@@ -95,14 +95,17 @@ static void submit_filling(struct loop *loop)
     }
 }
 
+void loop_submit_full(struct loop *loop)
+{
+    const struct chunk *chunk = loop->filling->chunk;
+    if (chunk && chunk->body.size >= rawlog_chunk_bytes(loop->shared->rawlog))
+        submit_filling(loop);
+}
+
 void loop_submit(struct loop *loop)
 {
-    struct commit *commit = loop->filling;
-    if (commit_empty(commit))
-        return;
-    bool large =
-        commit->chunk && commit->chunk->body.size >= rawlog_chunk_bytes(loop->shared->rawlog);
-    if (large || (loop->in_flight == 0 && loop->gather_ns == 0))
+    loop_submit_full(loop);
+    if (!commit_empty(loop->filling) && loop->in_flight == 0 && loop->gather_ns == 0)
         submit_filling(loop);
 }
 

@@ -107,6 +107,8 @@ void loop_retry_later(struct loop *loop, struct conn *conn);
 bool loop_open_chunk(struct loop *loop);
 /* Hand over what fills, if it is time. */
 void loop_submit(struct loop *loop);
+/* Only when its chunk is full; whoever adds records in a row asks after each. */
+void loop_submit_full(struct loop *loop);
 struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant);
 void loop_grant_release(struct loop *loop, struct grant *grant); /* accepts null */
 

@@ -39,6 +39,7 @@ static void sweep_wills(struct loop *loop)
             stat_add(&loop->stats.rejected[why], 1);
         }
         will_free(will);
+        loop_submit_full(loop); /* ten thousand wills of 64 KiB are no single chunk */
     }
 }
 
