@@ -495,6 +495,46 @@ static void dead_letters_of_one_extent_are_stored_in_pieces(void **state)
     bench_close();
 }
 
+/* Change one byte of the raw log where `text` stands. */
+static void damage_raw(const char *text)
+{
+    char *command = mem_printf("f=$(grep -l '%s' '%s'/*.log) && sed -i 's/%s/X%s/' $f", text,
+                               bench.raw_dir, text, text + 1);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* The journal finds the damage as one range, and it begins before the end of the reading log. */
+static void damage_over_the_end_of_the_reading_log_is_counted(void **state)
+{
+    (void)state;
+    bench_open();
+    publish("v1/acme/1/json", "{\"flow\":1,\"mark-one\":1}");
+    publish("v1/acme/2/json", "{\"flow\":1,\"mark-two\":1}");
+    wait_decoded();
+    bench_close();
+    logs_open();
+    publish("v1/acme/3/json", "{\"flow\":1,\"mark-three\":1}");
+    publish("v1/acme/4/json", "{\"flow\":1,\"mark-four\":1}");
+    assert_true(rawlog_stop(bench.rawlog, 5000));
+    journal_close(bench.dead);
+    journal_close(bench.readings);
+    rawlog_close(bench.rawlog);
+    damage_raw("mark-two");
+    damage_raw("mark-three");
+    char *command = mem_printf("rm -f '%s'/*.state", bench.state_dir);
+    assert_int_equal(system(command), 0);
+    free(command);
+    for (int round = 0; round < 2; round++) {
+        bench_open();
+        wait_decoded();
+        assert_int_equal(decoder_stats(bench.decoder)->decoded, 3);
+        assert_int_equal(decoder_stats(bench.decoder)->quarantined, 1);
+        assert_identity();
+        bench_close();
+    }
+}
+
 #define decoder_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -511,6 +551,7 @@ int main(void)
         decoder_test(a_stop_while_a_log_is_full_keeps_its_time),
         decoder_test(a_reload_takes_metrics_that_were_added),
         decoder_test(dead_letters_of_one_extent_are_stored_in_pieces),
+        decoder_test(damage_over_the_end_of_the_reading_log_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
