@@ -62,7 +62,8 @@ struct loop {
     struct commit *spare;
 
     struct conn **conns;
-    size_t conn_count, conn_capacity, swept;
+    size_t conn_count, conn_capacity;
+    size_t unswept, slice; /* loop_sweep.c */
     struct conn **retries;
     size_t retry_count, retry_capacity;
     struct grant *grants;

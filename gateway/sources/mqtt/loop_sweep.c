@@ -14,13 +14,19 @@ enum {
     SESSIONS_ENDED = 1024,
 };
 
+/* From the end to the front: who leaves is replaced by the last (loop_remove_conn), which was looked at
+ * already. The size of a slice stays for the whole way, however many leave on it. */
 static void sweep_conns(struct loop *loop)
 {
-    size_t slice = loop->conn_count / SLICES + 1;
-    for (size_t i = 0; i < slice && loop->conn_count; i++) {
-        if (loop->swept >= loop->conn_count)
-            loop->swept = 0;
-        conn_sweep(loop->conns[loop->swept++]);
+    if (loop->unswept == 0) {
+        loop->unswept = loop->conn_count;
+        loop->slice = loop->conn_count / SLICES + 1;
+    }
+    for (size_t i = 0; i < loop->slice && loop->unswept; i++) {
+        if (loop->unswept > loop->conn_count)
+            loop->unswept = loop->conn_count;
+        if (loop->unswept)
+            conn_sweep(loop->conns[--loop->unswept]);
     }
 }
 
