@@ -5,10 +5,14 @@ the way out, and the way out leads out (invariants 5, 7 and 10)."""
 import glob
 import os
 import shutil
+import signal
 import sys
+import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
+from disk_faults import SmallDisk, fill  # noqa: E402
 from gateway import Gateway, wait_until  # noqa: E402
 
 SMALL = """
@@ -157,6 +161,45 @@ def test_logs_at_their_limit_hold_the_sources_and_resume_when_the_sink_does():
             if sim.poll() is None:
                 sim.kill()
                 sim.communicate()
+
+
+def test_a_volume_that_is_full_at_start_is_waited_for():
+    with SmallDisk("64m") as disk:
+        gateway = Gateway(folder=os.path.join(disk, "g"), config=SMALL)
+        try:
+            filled(gateway)
+            filler = os.path.join(disk, "filler")
+            fill(filler)
+            gateway.start(ready=False)
+            wait_until("it answers", lambda: gateway.get("/healthz")[0] == 200)
+            assert gateway.status()["decoded"] == 3
+            os.unlink(filler)
+            gateway.publish("v1/acme/4/json", b'{"flow": 2}', "-q", "1")
+            gateway.settled(messages=4)
+            assert gateway.stop() == 0, gateway.log_tail()
+        finally:
+            gateway.kill()
+
+
+def test_the_end_while_the_logs_are_full_keeps_its_time():
+    with Gateway(config=SMALL) as gateway:
+        gateway.start()
+        parquet = os.path.join(gateway.data, "parquet")
+        os.rename(parquet, parquet + ".away")
+        with open(parquet, "w", encoding="utf-8") as file:
+            file.write("in the way")
+        sim = gateway.sim_start("--meters", "200", "--rate", "20000", "--duration", "1d", "--patience", "60s",
+                                "--begin", "2026-09-01T00:00:00Z")
+        try:
+            wait_until("it is not ready", lambda: gateway.get("/readyz")[0] == 503, 60)
+            gateway.process.send_signal(signal.SIGHUP)
+            gateway.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            gateway.process.send_signal(signal.SIGTERM)
+            assert gateway.process.wait(10) == 0, gateway.log_tail()
+        finally:
+            sim.kill()
+            sim.communicate()
 
 
 if __name__ == "__main__":
