@@ -36,6 +36,7 @@ struct decoder {
 
     pthread_t thread;
     bool started;
+    bool read_failed;
     _Atomic bool save_wanted;
     _Atomic bool stopping;
     _Atomic int64_t stop_at_ms; /* monotonic */
@@ -377,6 +378,29 @@ static bool batch_due(const struct decoder *decoder)
            clock_monotonic_ms() - decoder->batch_since_ms >= limits->batch_age_ms;
 }
 
+static void read_failed(struct decoder *decoder, const char *why)
+{
+    if (!decoder->read_failed)
+        log_event(LOG_ERROR, "decoder_read_failed", "why=\"%s\"", why);
+    decoder->read_failed = true;
+    decoder->stats.health = DECODER_WAITING;
+    pause_ms(decoder, RETRY_MS_MAX);
+}
+
+static void read_goes_on(struct decoder *decoder)
+{
+    log_event(LOG_INFO, "decoder_reads_on", "seq=%llu", (unsigned long long)decoder->position);
+    decoder->read_failed = false;
+    decoder->stats.health = DECODER_OK;
+}
+
+static void save_when_due(struct decoder *decoder)
+{
+    bool wanted = atomic_exchange(&decoder->save_wanted, false);
+    if (decoder->raw_bytes_since_save > (wanted ? 0 : decoder->options.save_bytes))
+        state_save(decoder);
+}
+
 /* One extent, or a short wait for one. False: the end, or the stop has no more time. */
 static bool decoder_step(struct decoder *decoder)
 {
@@ -384,21 +408,19 @@ static bool decoder_step(struct decoder *decoder)
     struct extent extent;
     bool stopping = decoder->stopping;
     int got = journal_reader_next(decoder->reader, &extent, &err);
-    if (got < 0) {
-        log_event(LOG_ERROR, "decoder_read_failed", "why=\"%s\"", err.text);
-        pause_ms(decoder, RETRY_MS_MAX);
-    } else if (got != JOURNAL_END && !take_extent(decoder, (enum journal_read)got, &extent)) {
+    if (got < 0)
+        read_failed(decoder, err.text);
+    else if (decoder->read_failed)
+        read_goes_on(decoder);
+    if (got > 0 && !take_extent(decoder, (enum journal_read)got, &extent))
         return false;
-    }
     bool flush = batch_due(decoder) || (batch_pending(decoder) && stopping && got == JOURNAL_END) ||
                  (batch_pending(decoder) && reload_waits(decoder));
     if (flush && !batch_flush(decoder))
         return false;
     if (!batch_pending(decoder)) {
         reload_take(decoder);
-        bool wanted = atomic_exchange(&decoder->save_wanted, false);
-        if (decoder->raw_bytes_since_save > (wanted ? 0 : decoder->options.save_bytes))
-            state_save(decoder);
+        save_when_due(decoder);
     }
     if (stopping && (got == JOURNAL_END || clock_monotonic_ms() >= decoder->stop_at_ms))
         return false;

@@ -16,7 +16,13 @@
 #include "journal/cursor.h"
 #include "lane_slots.h"
 
-enum { BACKOFF_MS_MIN = 200, BACKOFF_MS_MAX = 30000, STEP_BATCHES = 64, TICK_MS = 100 };
+enum {
+    BACKOFF_MS_MIN = 200,
+    BACKOFF_MS_MAX = 30000,
+    STEP_BATCHES = 64,
+    TICK_MS = 100,
+    READ_AGAIN_MS = 1000
+};
 
 struct lane {
     struct lane_options options;
@@ -27,6 +33,8 @@ struct lane {
     struct cursor_state saved; /* what the cursor file should say */
     bool unsaved;              /* it does not, because of an error */
     int64_t save_at_ms;        /* not before */
+    bool unread;               /* the reading log could not be read */
+    int64_t read_at_ms;        /* not before */
     struct journal_reader *reader;
     uint64_t rows_max;
     int64_t age_max_ms;
@@ -130,9 +138,29 @@ static bool slot_due(const struct lane *lane, const struct slot *slot, bool at_e
 
 /* ---- reading ---- */
 
+static void read_failed(struct lane *lane, const char *why)
+{
+    if (!lane->unread)
+        log_event(LOG_ERROR, "lane_read_failed", "sink=%s why=\"%s\"", lane->host.name, why);
+    lane->unread = true;
+    lane->read_at_ms = clock_monotonic_ms() + READ_AGAIN_MS;
+    lane->stats.health = LANE_RETRYING;
+    why_set(lane, why);
+}
+
+static void read_goes_on(struct lane *lane)
+{
+    log_event(LOG_INFO, "lane_reads_on", "sink=%s", lane->host.name);
+    lane->unread = false;
+    lane->stats.health = LANE_OK;
+    why_set(lane, "");
+}
+
 /* The next batch, or null at the end. */
 static struct batch *batch_next(struct lane *lane)
 {
+    if (lane->unread && clock_monotonic_ms() < lane->read_at_ms)
+        return NULL;
     if (lane->ahead) {
         struct batch *batch = lane->ahead;
         lane->ahead = NULL;
@@ -150,13 +178,17 @@ static struct batch *batch_next(struct lane *lane)
         }
         if (extent.kind != EXTENT_BATCH)
             continue;
+        if (lane->unread)
+            read_goes_on(lane);
         if (batch_decode(extent.body, &batch, &err) == 0)
             return batch;
         log_event(LOG_ERROR, "lane_batch_damaged", "sink=%s seq=%" PRIu64 " why=\"%s\"",
                   lane->host.name, extent.first_seq, err.text);
     }
     if (got < 0)
-        log_event(LOG_ERROR, "lane_read_failed", "sink=%s why=\"%s\"", lane->host.name, err.text);
+        read_failed(lane, err.text);
+    else if (lane->unread)
+        read_goes_on(lane);
     return NULL;
 }
 
@@ -394,6 +426,11 @@ static int lane_open(struct lane *lane, struct err *err)
     rc = lane->type->start(lane->sink, lane->saved.next_seq, err);
     if (rc == GW_EINVAL)
         return err_wrap(err, rc, "sink %s", lane->host.name);
+    uint64_t kept = journal_first_seq(options->readings);
+    if (lane->saved.next_seq < kept)
+        log_event(LOG_WARN, "lane_begins_later",
+                  "sink=%s wanted_seq=%" PRIu64 " first_seq=%" PRIu64, lane->host.name,
+                  lane->saved.next_seq, kept);
     lane->sink_started = rc == 0;
     if (rc) {
         log_event(LOG_WARN, "sink_not_started", "sink=%s why=\"%s\"", lane->host.name, err->text);

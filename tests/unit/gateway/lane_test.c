@@ -142,6 +142,7 @@ static char *cursor_path;
 static struct journal *journal;
 
 static const struct disk *lane_disk = &disk_real;
+static const struct disk *journal_disk = &disk_real;
 
 /* Ends the builder. */
 static void append_built(struct batch_builder *builder, uint64_t first, uint64_t last,
@@ -197,7 +198,7 @@ static void append_rejects(uint64_t first, uint32_t count)
 static void journal_start(void)
 {
     char *dir = mem_printf("%s/readings", folder);
-    struct journal_options options = {.disk = &disk_real,
+    struct journal_options options = {.disk = journal_disk,
                                       .dir = dir,
                                       .kind = JOURNAL_READINGS,
                                       .segment_bytes = 1 << 20,
@@ -485,6 +486,35 @@ static void a_cursor_that_was_not_saved_once_is_saved_again(void **state)
     fault_disk_fini(&fault);
 }
 
+static void a_log_that_cannot_be_read_is_told_and_tried_again(void **state)
+{
+    (void)state;
+    append_batch(1, 10, 1, 10);
+    journal_close(journal);
+    struct fault_disk fault;
+    fault_disk_init(&fault);
+    journal_disk = &fault.disk;
+    journal_start();
+    fault_disk_fail(&fault, FAULT_PREAD, 1, EIO, true);
+    struct lane *lane = lane_make();
+    int64_t until = clock_monotonic_ms() + 10000;
+    while (lane_stats(lane)->health != LANE_RETRYING) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    char why[200];
+    lane_why(lane, why);
+    assert_non_null(strstr(why, "segment 1"));
+    fault_disk_fail(&fault, FAULT_PREAD, 0, 0, false);
+    wait_stored(10);
+    assert_int_equal(lane_stats(lane)->health, LANE_OK);
+    lane_end(lane, 1000);
+    journal_close(journal);
+    fault_disk_fini(&fault);
+    journal_disk = &disk_real;
+    journal_start();
+}
+
 /* Dead letters make batches without rows: a lane far behind must not gather them without end. */
 static void batches_without_rows_fill_a_unit_too(void **state)
 {
@@ -514,6 +544,7 @@ int main(void)
         lane_test(stopping_sends_what_is_there),
         lane_test(bounds_outlive_a_second_kill),
         lane_test(a_cursor_that_was_not_saved_once_is_saved_again),
+        lane_test(a_log_that_cannot_be_read_is_told_and_tried_again),
         lane_test(batches_without_rows_fill_a_unit_too),
         lane_test(a_cursor_ahead_of_the_journal_is_a_refusal_to_start),
     };
