@@ -36,6 +36,12 @@ size_t nearest_distance(const char *a, const char *b)
     return rows[a_size % 3][b_size];
 }
 
+size_t nearest_score(const char *name, const char *wrong)
+{
+    size_t size = strlen(wrong);
+    return size >= 4 && strncmp(name, wrong, size) == 0 ? 1 : nearest_distance(name, wrong);
+}
+
 int nearest_plausible(const char *wrong, size_t distance)
 {
     size_t allowed = (strlen(wrong) + 2) / 3;
@@ -47,7 +53,7 @@ const char *nearest_name(const char *const *names, const char *wrong)
     const char *best = NULL;
     size_t best_distance = SIZE_MAX;
     for (; *names; names++) {
-        size_t distance = nearest_distance(*names, wrong);
+        size_t distance = nearest_score(*names, wrong);
         if (distance < best_distance) {
             best_distance = distance;
             best = *names;

@@ -273,7 +273,7 @@ const char *option_nearest(const struct option *rows, const char *name)
     const char *best = NULL;
     size_t best_distance = SIZE_MAX;
     for (; rows->name; rows++) {
-        size_t distance = nearest_distance(rows->name, name);
+        size_t distance = nearest_score(rows->name, name);
         if (distance < best_distance) {
             best_distance = distance;
             best = rows->name;

@@ -103,8 +103,9 @@ static void letter_whole(const struct deadletter *letter, struct buffer *out)
                   clock_format_ms(message->received_ms, time), stage_name(letter->stage));
     buffer_printf(out, "reason    %s\n", log_escape(&text, letter->reason));
     buffer_printf(out, "detail    %s\n", log_escape(&text, letter->detail));
-    buffer_printf(out, "codec     %s", log_escape(&text, letter->codec));
-    buffer_printf(out, " version %u\n", letter->codec_version);
+    if (letter->codec.size)
+        buffer_printf(out, "codec     %s version %u\n", log_escape(&text, letter->codec),
+                      letter->codec_version);
     buffer_printf(out, "vendor    %s\n", log_escape(&text, message->vendor));
     buffer_printf(out, "client    %s\n", log_escape(&text, message->client));
     buffer_printf(out, "topic     %s\n", log_escape(&text, message->topic));

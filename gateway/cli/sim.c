@@ -71,7 +71,7 @@ static const struct option sim_rows[] = {
      AT(count),
      .def = "0",
      .max = 1000000000000,
-     .help = "End after so many readings; 0: no end."},
+     .help = "End after so many messages; 0: no end."},
     {.name = "duration",
      .type = OPTION_DURATION,
      AT(duration_ms),

@@ -193,6 +193,9 @@ static void nearest_finds_what_was_meant(void **state)
     assert_int_equal(nearest_distance("", "abc"), 3);
     assert_int_equal(nearest_distance("flush_aeg", "flush_age"), 1);
     assert_int_equal(nearest_distance("kitten", "sitting"), 3);
+    static const char *const names[] = {"keep_alive_max", "keep_size", NULL};
+    assert_string_equal(nearest_name(names, "keep_aliv"), "keep_alive_max");
+    assert_null(nearest_name(names, "kee"));
     char large[100];
     memset(large, 'a', sizeof large - 1);
     large[sizeof large - 1] = '\0';
