@@ -103,14 +103,14 @@ static void on_segment(void *arg, const struct journal_segment_info *info)
 static int ls(const struct cli_command *command, const struct journal_verb_options *options)
 {
     struct err err;
-    if (!options->json)
-        printf("%-9s %-24s %12s %12s %8s %12s  %-24s  %-24s  %s\n", "log", "segment", "first",
-               "next", "extents", "bytes", "received from", "to", "state");
     for (size_t i = 0; i < array_count(folder_logs); i++) {
         struct journal *journal;
         struct listing listing = {folder_logs[i].name, options->json};
         if (folder_open(options->data, &folder_logs[i], &journal, &err))
             return cli_fail(command->name, EXIT_CODE_FAILED, "%s", err.text);
+        if (i == 0 && !options->json)
+            printf("%-9s %-24s %12s %12s %8s %12s  %-24s  %-24s  %s\n", "log", "segment", "first",
+                   "next", "extents", "bytes", "received from", "to", "state");
         journal_segments(journal, on_segment, &listing);
         journal_close(journal);
     }

@@ -157,18 +157,30 @@ static int passwords_check(struct load *load, const struct yaml_node *at,
     return rc;
 }
 
+/* With errors there are fewer vendors than entries, so they are found by their name. */
+static struct config_vendor *vendor_of(const struct config *config, const struct yaml_node *node)
+{
+    const struct yaml_node *name = node->kind == YAML_MAPPING ? yaml_find(node, "name") : NULL;
+    for (size_t i = 0; name && i < config->vendor_count; i++)
+        if (config->vendors[i].name && strcmp(config->vendors[i].name, name->text) == 0)
+            return &config->vendors[i];
+    return NULL;
+}
+
 void config_vendors_finish(struct load *load, const struct yaml_node *list)
 {
     struct config *config = load->config;
-    size_t index = 0;
-    if (list == NULL || list->kind != YAML_SEQUENCE || load->yaml.error_count)
-        return; /* with errors, entries and vendors may not go in step */
+    bool whole = load->yaml.error_count == 0;
+    if (list == NULL || list->kind != YAML_SEQUENCE)
+        return;
     YAML_EACH(node, list)
     {
-        struct config_vendor *vendor = &config->vendors[index++];
-        if (yaml_find(node, "topics") == NULL)
+        struct config_vendor *vendor = vendor_of(config, node);
+        if (vendor == NULL)
+            continue;
+        if (whole && yaml_find(node, "topics") == NULL)
             topics_default(load, vendor);
-        if (vendor->passwords == NULL)
+        if (vendor->passwords == NULL || yaml_find(node, "passwords") == NULL)
             continue;
         mode_check(load, load_at(node, "passwords"), vendor->passwords);
         passwords_check(load, load_at(node, "passwords"), vendor, 1);

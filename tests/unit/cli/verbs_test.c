@@ -513,6 +513,7 @@ static void folder_without_journal_is_told(void **state)
         char *line = mem_printf("tidegate %s --data %s", verbs[i], fixture->dir.path);
         assert_int_equal(run(fixture, line, NULL), EXIT_CODE_FAILED);
         assert_non_null(strstr(fixture->err, "no journal there"));
+        assert_string_equal(fixture->out, "");
         free(line);
     }
 }

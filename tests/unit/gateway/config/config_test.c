@@ -336,6 +336,8 @@ static void wrong_values_are_refused(void **state)
         {ROUTES SINKS "vendors: [{name: .hidden}]\n", "letters, digits"},
         {ROUTES SINKS "vendors: [{name: a}, {name: a}]\n", "stands there twice"},
         {ROUTES SINKS "vendors: [{name: a, passwords: none}]\n", "cannot be read"},
+        {ROUTES SINKS "jurnal: {}\nvendors: [{timezone: x}, {name: a, passwords: none}]\n",
+         "cannot be read"},
         {ROUTES SINKS "vendors: [{name: a, topics: [\"a/b#\"]}]\n", "no topic filter"},
         {ROUTES SINKS "vendors: [{name: a, topics: [\"#/a\"]}]\n", "no topic filter"},
         {ROUTES SINKS "vendors: [{name: a, topics: [\"\"]}]\n", "no topic filter"},
