@@ -370,8 +370,14 @@ static void raw_retention_follows_the_saves(void **state)
     bench_close();
 }
 
-static void wait_for_room_sought(void)
+/* The reading log has no room, and a message waits for it. */
+static void bench_open_full(struct fault_disk *fault)
 {
+    fault_disk_init(fault);
+    bench.readings_disk = &fault->disk;
+    bench_open();
+    fault_disk_fail(fault, FAULT_ALLOCATE, 1, ENOSPC, true);
+    publish("v1/acme/json", good);
     int64_t until = clock_monotonic_ms() + 10000;
     while (decoder_stats(bench.decoder)->health != DECODER_WAITING) {
         assert_true(clock_monotonic_ms() < until);
@@ -384,12 +390,7 @@ static void a_reload_does_not_wait_for_a_log_that_is_full(void **state)
 {
     (void)state;
     struct fault_disk fault;
-    fault_disk_init(&fault);
-    bench.readings_disk = &fault.disk;
-    bench_open();
-    fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
-    publish("v1/acme/json", good);
-    wait_for_room_sought();
+    bench_open_full(&fault);
     struct err err;
     bench.config->digest ^= 1;
     alarm(10);
@@ -409,12 +410,7 @@ static void a_stop_while_a_log_is_full_keeps_its_time(void **state)
 {
     (void)state;
     struct fault_disk fault;
-    fault_disk_init(&fault);
-    bench.readings_disk = &fault.disk;
-    bench_open();
-    fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
-    publish("v1/acme/json", good);
-    wait_for_room_sought();
+    bench_open_full(&fault);
     usleep(2200000); /* the waits between two tries have grown to seconds */
     int64_t begun = clock_monotonic_ms();
     decoder_stop(bench.decoder, 100);
