@@ -197,11 +197,8 @@ static void on_mail(struct loop *loop, const struct mail *mail)
     }
 }
 
-static void on_mailbox(uv_poll_t *poll, int status, int events)
+void loop_take_mail(struct loop *loop)
 {
-    struct loop *loop = container_of(poll, struct loop, mail);
-    (void)events;
-    gw_assert(status == 0);
     mailbox_woken(loop->mailbox);
     struct commit *commit = mailbox_take_commits(loop->mailbox);
     while (commit) {
@@ -219,6 +216,13 @@ static void on_mailbox(uv_poll_t *poll, int status, int events)
         free(mail);
         mail = next;
     }
+}
+
+static void on_mailbox(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    gw_assert(status == 0);
+    loop_take_mail(container_of(poll, struct loop, mail));
 }
 
 /* ---- the end ---- */

@@ -113,6 +113,9 @@ void loop_submit_full(struct loop *loop);
 struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant);
 void loop_grant_release(struct loop *loop, struct grant *grant); /* accepts null */
 
+/* The mailbox is readable: commits that are durable, letters. */
+void loop_take_mail(struct loop *loop);
+
 /* loop_pace.c: waits, so that a poll finds more and a commit holds more. */
 void loop_before_poll(uv_prepare_t *prepare);
 /* This commit came back. */

@@ -4,6 +4,7 @@
  * before a commit, so that it holds more messages. Both cost delay and save system calls, so both are
  * for many messages only, and a client that waits for each answer never meets them. Loop thread.
  */
+#include <poll.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 
 enum {
     READY_MIN = 16,       /* fewer connections that are read from in a window: no wait */
-    WAIT_NS_EACH = 50000, /* of the wait, for each of them */
+    WAIT_NS_EACH = 20000, /* of the wait, for each of them */
     GATHER_MIN = 64,      /* fewer acknowledgements: no wait */
     GATHER_PART = 4,      /* of the time that the commit before took */
     GATHER_NS_MAX = 500000,
@@ -44,11 +45,6 @@ void loop_gather(struct loop *loop, const struct commit *commit)
     loop->gather_ns = wait_ns < GATHER_NS_MAX ? wait_ns : GATHER_NS_MAX;
 }
 
-static void sleep_ns(int64_t ns)
-{
-    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
-}
-
 static void no_wait(uv_idle_t *idle)
 {
     (void)idle; /* that it is active makes the poll return at once */
@@ -59,10 +55,24 @@ static void wait_for_messages(struct loop *loop)
     uv_idle_stop(&loop->idle);
     if (loop->gather_ns == 0)
         return;
-    sleep_ns(loop->gather_ns);
+    nanosleep(&(struct timespec){.tv_nsec = loop->gather_ns}, NULL);
     stat_add(&loop->stats.gathers, 1);
     loop->gather_ns = 0;
     uv_idle_start(&loop->idle, no_wait);
+}
+
+/* Acknowledgements do not wait for the poll: what becomes durable meanwhile is answered at once. */
+static void serve_mail_until(struct loop *loop, int64_t until_ns)
+{
+    struct pollfd mail = {.fd = mailbox_fd(loop->mailbox), .events = POLLIN};
+    int64_t left_ns;
+    while ((left_ns = until_ns - clock_monotonic_ns()) > 0 && !loop->closing) {
+        if (ppoll(&mail, 1, &(struct timespec){.tv_nsec = left_ns}, NULL) <= 0)
+            continue;
+        loop_take_mail(loop);
+        loop->gather_ns = 0; /* what fills has waited */
+        loop_submit(loop);
+    }
 }
 
 static void wait_for_sockets(struct loop *loop)
@@ -73,11 +83,11 @@ static void wait_for_sockets(struct loop *loop)
     int64_t now_ns = clock_monotonic_ns();
     if (now_ns - loop->window_ns >= tick_ns)
         choose_wait(loop, now_ns, tick_ns);
-    int64_t left_ns = loop->polled_ns + loop->wait_ns - now_ns;
-    if (loop->wait_ns && left_ns > 0) {
-        sleep_ns(left_ns);
+    int64_t until_ns = loop->polled_ns + loop->wait_ns;
+    if (loop->wait_ns && until_ns > now_ns) {
+        serve_mail_until(loop, until_ns);
         stat_add(&loop->stats.ticks, 1);
-        now_ns += left_ns;
+        now_ns = until_ns;
     }
     loop->polled_ns = now_ns;
 }
