@@ -172,6 +172,7 @@ static struct batch *batch_next(struct lane *lane)
     while ((got = journal_reader_next(lane->reader, &extent, &err)) > 0) {
         struct batch *batch;
         if (got == JOURNAL_DAMAGED) {
+            lane->stats.lost_seqs += extent.seq_count;
             log_event(LOG_ERROR, "lane_gap", "sink=%s first_seq=%" PRIu64 " count=%u",
                       lane->host.name, extent.first_seq, extent.seq_count);
             continue;
@@ -182,6 +183,7 @@ static struct batch *batch_next(struct lane *lane)
             read_goes_on(lane);
         if (batch_decode(extent.body, &batch, &err) == 0)
             return batch;
+        lane->stats.lost_seqs += extent.seq_count;
         log_event(LOG_ERROR, "lane_batch_damaged", "sink=%s seq=%" PRIu64 " why=\"%s\"",
                   lane->host.name, extent.first_seq, err.text);
     }

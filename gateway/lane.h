@@ -27,6 +27,7 @@ struct lane_stats {
     _Atomic uint64_t next_seq;    /* everything below is confirmed by the destination */
     _Atomic uint64_t rows, units; /* stored */
     _Atomic uint64_t retries, refused_rows;
+    _Atomic uint64_t lost_seqs; /* messages whose readings damage to the reading log took away */
     _Atomic uint64_t open_units, open_rows;
     _Atomic int64_t stored_received_ms; /* receive time of the newest reading that is stored */
     _Atomic uint64_t write_ms_sum;

@@ -277,6 +277,12 @@ static double lane_refused_total(const struct gateway *gateway, const struct lan
     return (double)stats->refused_rows;
 }
 
+static double lane_lost_total(const struct gateway *gateway, const struct lane_stats *stats)
+{
+    (void)gateway;
+    return (double)stats->lost_seqs;
+}
+
 static double lane_open_rows(const struct gateway *gateway, const struct lane_stats *stats)
 {
     (void)gateway;
@@ -303,6 +309,9 @@ static const struct lane_row lane_rows[] = {
      lane_retries_total},
     {"tidegate_lane_refused_readings_total", "counter", "Readings that the sink refused for good.",
      lane_refused_total},
+    {"tidegate_lane_lost_messages_total", "counter",
+     "Messages whose readings damage to the reading log kept from the sink; the raw log has them.",
+     lane_lost_total},
     {"tidegate_lane_open_readings", "gauge", "Readings in units under way.", lane_open_rows},
     {"tidegate_lane_up", "gauge", "1 while the sink takes what it is given.", lane_up},
 };

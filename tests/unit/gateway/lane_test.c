@@ -3,6 +3,7 @@
  * A lane with a sink that answers as the test says: units, bounds, retries, cursor (invariant 6).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -515,6 +516,25 @@ static void a_log_that_cannot_be_read_is_told_and_tried_again(void **state)
     journal_start();
 }
 
+static void damage_to_the_reading_log_is_counted(void **state)
+{
+    (void)state;
+    append_batch(1, 10, 1, 10);
+    append_batch(11, 30, 1, 10);
+    append_batch(31, 40, 1, 10);
+    char *path = mem_printf("%s/readings/00000000000000000001.log", folder);
+    int fd = open(path, O_RDWR);
+    free(path);
+    /* The second extent: 4096 of segment header, 512 of the first extent, 96 of its own header. */
+    assert_int_equal(pwrite(fd, "damage", 6, 4096 + 512 + 96 + 8), 6);
+    close(fd);
+    struct lane *lane = lane_make();
+    wait_stored(40);
+    assert_int_equal(lane_stats(lane)->lost_seqs, 20);
+    lane_end(lane, 1000);
+    assert_int_equal(cursor_now().next_seq, 41);
+}
+
 /* Dead letters make batches without rows: a lane far behind must not gather them without end. */
 static void batches_without_rows_fill_a_unit_too(void **state)
 {
@@ -545,6 +565,7 @@ int main(void)
         lane_test(bounds_outlive_a_second_kill),
         lane_test(a_cursor_that_was_not_saved_once_is_saved_again),
         lane_test(a_log_that_cannot_be_read_is_told_and_tried_again),
+        lane_test(damage_to_the_reading_log_is_counted),
         lane_test(batches_without_rows_fill_a_unit_too),
         lane_test(a_cursor_ahead_of_the_journal_is_a_refusal_to_start),
     };
