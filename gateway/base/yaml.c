@@ -435,6 +435,27 @@ static int set_option(struct yaml *yaml, const struct yaml_node *value, const st
     return 0;
 }
 
+/* Nothing near it: a short list of what there is says more than the word alone. */
+static int unknown_option(struct yaml *yaml, const struct yaml_node *value,
+                          const struct option *rows, const char *const *also)
+{
+    const char *name = value->key->text;
+    const char *nearest = option_nearest(rows, name);
+    struct buffer known = {0};
+    if (nearest == NULL && also)
+        nearest = nearest_name(also, name);
+    if (nearest)
+        return yaml_unknown_key(yaml, value, "option", nearest);
+    for (; rows->name; rows++)
+        buffer_printf(&known, "%s%s", known.size ? ", " : "", rows->name);
+    for (; also && *also; also++)
+        buffer_printf(&known, "%s%s", known.size ? ", " : "", *also);
+    int code = yaml_error(yaml, value->key, "unknown option \"%s\"; here are known: %.*s", name,
+                          (int)known.size, known.size ? (const char *)known.data : "");
+    buffer_fini(&known);
+    return code;
+}
+
 int yaml_set_options(struct yaml *yaml, const struct yaml_node *mapping, const struct option *rows,
                      void *target, const char *const *also)
 {
@@ -449,15 +470,8 @@ int yaml_set_options(struct yaml *yaml, const struct yaml_node *mapping, const s
         const struct option *row = option_find(rows, name);
         if (is_among(also, name))
             continue;
-        int code;
-        if (row) {
-            code = set_option(yaml, value, row, target);
-        } else {
-            const char *nearest = option_nearest(rows, name);
-            if (nearest == NULL && also)
-                nearest = nearest_name(also, name);
-            code = yaml_unknown_key(yaml, value, "option", nearest);
-        }
+        int code =
+            row ? set_option(yaml, value, row, target) : unknown_option(yaml, value, rows, also);
         result = code ? code : result;
     }
     return result;

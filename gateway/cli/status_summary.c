@@ -134,11 +134,10 @@ static void lane_line(const struct yaml_node *lane, struct buffer *out)
 {
     buffer_printf(out, "sink      %s %s", text_of(lane, "name"), text_of(lane, "health"));
     if (member(lane, "lag_messages"))
-        buffer_printf(out, ", %s messages behind", text_of(lane, "lag_messages"));
+        buffer_printf(out, ", behind by %s messages", text_of(lane, "lag_messages"));
     if (number_of(lane, "lag_seconds") > 0) {
-        buffer_add_text(out, ", newest stored is ");
+        buffer_add_text(out, " and ");
         age_print(number_of(lane, "lag_seconds"), out);
-        buffer_add_text(out, " old");
     }
     if (member(lane, "rows"))
         buffer_printf(out, ", %s readings stored since start", text_of(lane, "rows"));

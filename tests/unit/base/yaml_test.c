@@ -187,6 +187,10 @@ static void options_are_set_and_every_mistake_told(void **state)
     assert_true(says("f.yaml:4:1: unknown option \"sink\": did you mean \"sinks\"?"));
     assert_int_equal(sample.count, 5);
     yaml_fini(&yaml);
+    assert_int_equal(parse(&yaml, "velocity: 5\n"), 0);
+    assert_int_equal(yaml_set_options(&yaml, yaml.root, rows, &sample, also), GW_EINVAL);
+    assert_true(says("f.yaml:1:1: unknown option \"velocity\"; here are known: count, "));
+    yaml_fini(&yaml);
     option_fini(rows, &sample);
 }
 

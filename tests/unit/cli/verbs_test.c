@@ -367,9 +367,8 @@ static void status_tells_rates_and_lag_in_words(void **state)
     assert_int_equal(sscanf(received, " received %*d messages, %lf messages/s", &rate), 1);
     assert_true(rate > 0 && rate <= 10000); /* a thousand in a tenth of a second or a little more */
     assert_non_null(strstr(fixture->out,
-                           "sink      parquet retrying, 5 messages behind, newest stored "
-                           "is 1 min 30 s old, 12 readings stored since start\n"
-                           "          why: no room\n"));
+                           "sink      parquet retrying, behind by 5 messages and 1 min 30 s, 12 "
+                           "readings stored since start\n          why: no room\n"));
     free(line);
     line = mem_printf("tidegate status --over 0s --admin 127.0.0.1:%d", admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
