@@ -212,14 +212,6 @@ static bool rules_publish(const struct rules *rules, uint64_t generation,
         fresh ? &rules->vendors[grant->vendor_index] : rules_vendor(rules, grant->vendor), topic);
 }
 
-bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic)
-{
-    pthread_rwlock_rdlock(&access->lock);
-    bool allowed = rules_publish(access->rules, atomic_load(&access->generation), grant, topic);
-    pthread_rwlock_unlock(&access->lock);
-    return allowed;
-}
-
 static void view_renew(struct access *access, struct access_view *view)
 {
     rules_release(view->rules);
@@ -229,8 +221,8 @@ static void view_renew(struct access *access, struct access_view *view)
     pthread_rwlock_unlock(&access->lock);
 }
 
-bool access_view_publish(struct access *access, struct access_view *view,
-                         const struct access_grant *grant, struct bytes topic)
+bool access_publish(struct access *access, struct access_view *view,
+                    const struct access_grant *grant, struct bytes topic)
 {
     if (view->rules == NULL || view->generation != atomic_load(&access->generation))
         view_renew(access, view);

@@ -67,17 +67,16 @@ struct access_request {
  * be computed; a correct login is remembered (keyed hash in memory) and then costs little. */
 enum access_answer access_connect(struct access *access, const struct access_request *request,
                                   struct access_grant *grant);
-/* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
-bool access_publish(struct access *access, const struct access_grant *grant, struct bytes topic);
-/* The same for one thread that asks often: its view holds the newest rules it has seen, without a
- * lock. Zeroed at first. */
+/* The rules as one thread sees them: a counted reference, renewed when there are newer ones, so that the
+ * question of each message takes no lock. Zeroed at first. */
 struct access_view {
     struct rules *rules;
     uint64_t generation;
 };
-bool access_view_publish(struct access *access, struct access_view *view,
-                         const struct access_grant *grant, struct bytes topic);
 void access_view_fini(struct access_view *view);
+/* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
+bool access_publish(struct access *access, struct access_view *view,
+                    const struct access_grant *grant, struct bytes topic);
 uint64_t access_generation(const struct access *access);
 /* Is the vendor still there, and the user not withdrawn, with the same password? For live connections
  * after a reload. An anonymous grant ("" as vendor) holds as long as the rules allow it. */

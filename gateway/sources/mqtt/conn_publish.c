@@ -70,7 +70,7 @@ bool conn_topic_allowed(struct loop *loop, const struct access_grant *grant, str
         return false;
     }
     *why = REJECTED_ACL;
-    return access_view_publish(loop->shared->access, &loop->access, grant, topic);
+    return access_publish(loop->shared->access, &loop->access, grant, topic);
 }
 
 /* A negative answer is for good: the sender drops the message (faults.md section 0; 4.4.0-2 in

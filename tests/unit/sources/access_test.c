@@ -35,6 +35,14 @@ struct fixture {
     struct access *access;
 };
 
+static bool may_publish(struct access *access, const struct access_grant *grant, struct bytes topic)
+{
+    struct access_view view = {0};
+    bool may = access_publish(access, &view, grant, topic);
+    access_view_fini(&view);
+    return may;
+}
+
 static void file_write(const char *path, const char *text)
 {
     FILE *file = fopen(path, "we");
@@ -224,12 +232,12 @@ static void vendor_publishes_only_where_its_filters_say(void **state)
     load_good(fixture, ANONYMOUS_ALLOW);
     assert_int_equal(connect_as(fixture, "acme", "correct horse", &grant), ACCESS_OK);
     for (size_t i = 0; i < array_count(good); i++)
-        assert_true(access_publish(fixture->access, &grant, bytes_text(good[i])));
+        assert_true(may_publish(fixture->access, &grant, bytes_text(good[i])));
     for (size_t i = 0; i < array_count(bad); i++)
-        assert_false(access_publish(fixture->access, &grant, bytes_text(bad[i])));
+        assert_false(may_publish(fixture->access, &grant, bytes_text(bad[i])));
     /* no topics at all: nothing may be published */
     assert_int_equal(connect_as(fixture, "borealis", "", &grant), ACCESS_OK);
-    assert_false(access_publish(fixture->access, &grant, bytes_text("acme/17/up")));
+    assert_false(may_publish(fixture->access, &grant, bytes_text("acme/17/up")));
 }
 
 static void anonymous_may_not_publish_to_dollar(void **state)
@@ -239,9 +247,9 @@ static void anonymous_may_not_publish_to_dollar(void **state)
     struct access_grant grant;
     load_good(fixture, ANONYMOUS_LOOPBACK);
     assert_int_equal(access_connect(fixture->access, &local, &grant), ACCESS_OK);
-    assert_true(access_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
-    assert_false(access_publish(fixture->access, &grant, bytes_text("$SYS/x")));
-    assert_false(access_publish(fixture->access, &grant, bytes_text("")));
+    assert_true(may_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
+    assert_false(may_publish(fixture->access, &grant, bytes_text("$SYS/x")));
+    assert_false(may_publish(fixture->access, &grant, bytes_text("")));
 }
 
 /* MQTT 5.0, 4.7.1 and 4.7.2, with the examples that stand there. */
@@ -372,7 +380,7 @@ static void reload_withdraws_users_vendors_and_changed_passwords(void **state)
     load_good(fixture, ANONYMOUS_REFUSE);
     assert_true(access_generation(fixture->access) > grant.generation);
     assert_true(access_still(fixture->access, &grant, bytes_text("acme")));
-    assert_true(access_publish(fixture->access, &grant, bytes_text("acme/1/up")));
+    assert_true(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
     file_write(fixture->one, other_line);
     assert_int_equal(load(fixture, ANONYMOUS_REFUSE, &err), 0);
     assert_false(access_still(fixture->access, &grant, bytes_text("acme")));
@@ -384,7 +392,24 @@ static void reload_withdraws_users_vendors_and_changed_passwords(void **state)
     struct access_rules none = {ANONYMOUS_REFUSE, NULL, 0};
     assert_int_equal(access_load(fixture->access, &disk_real, &none, &err), 0);
     assert_false(access_still(fixture->access, &borealis, bytes_text("borealis")));
-    assert_false(access_publish(fixture->access, &grant, bytes_text("acme/1/up")));
+    assert_false(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
+}
+
+static void view_follows_a_reload(void **state)
+{
+    struct fixture *fixture = *state;
+    struct access_request local = {.loopback = true};
+    struct access_grant grant;
+    struct access_view view = {0};
+    struct bytes topic = bytes_text("v1/acme/json");
+    load_good(fixture, ANONYMOUS_LOOPBACK);
+    assert_int_equal(access_connect(fixture->access, &local, &grant), ACCESS_OK);
+    assert_true(access_publish(fixture->access, &view, &grant, topic));
+    load_good(fixture, ANONYMOUS_REFUSE);
+    assert_false(access_publish(fixture->access, &view, &grant, topic));
+    load_good(fixture, ANONYMOUS_LOOPBACK);
+    assert_true(access_publish(fixture->access, &view, &grant, topic));
+    access_view_fini(&view);
 }
 
 static void reload_withdraws_anonymous(void **state)
@@ -397,7 +422,7 @@ static void reload_withdraws_anonymous(void **state)
     assert_true(access_still(fixture->access, &grant, bytes_text("")));
     load_good(fixture, ANONYMOUS_REFUSE);
     assert_false(access_still(fixture->access, &grant, bytes_text("")));
-    assert_false(access_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
+    assert_false(may_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
 }
 
 struct asker {
@@ -410,13 +435,15 @@ static void *ask_thread(void *arg)
 {
     struct asker *asker = arg;
     struct access *access = asker->fixture->access;
+    struct access_view view = {0};
     struct access_grant grant;
     while (!atomic_load(asker->stop)) {
         asker->refused += connect_as(asker->fixture, "acme", "correct horse", &grant) != ACCESS_OK;
-        asker->refused += !access_publish(access, &grant, bytes_text("acme/1/up"));
-        asker->refused += access_publish(access, &grant, bytes_text("other"));
+        asker->refused += !access_publish(access, &view, &grant, bytes_text("acme/1/up"));
+        asker->refused += access_publish(access, &view, &grant, bytes_text("other"));
         asker->refused += !access_still(access, &grant, bytes_text("acme"));
     }
+    access_view_fini(&view);
     return NULL;
 }
 
@@ -461,6 +488,7 @@ int main(void)
         TEST(line_ends_and_links_do_not_matter),
         TEST(reload_withdraws_users_vendors_and_changed_passwords),
         TEST(reload_withdraws_anonymous),
+        TEST(view_follows_a_reload),
         TEST(questions_during_reloads_get_right_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
