@@ -39,6 +39,7 @@ static void paths_make(struct gateway_paths *paths, const char *data)
     paths->raw = mem_printf("%s/journal/raw", data);
     paths->readings = mem_printf("%s/journal/readings", data);
     paths->dead = mem_printf("%s/journal/dead", data);
+    paths->refused = mem_printf("%s/journal/refused", data);
     paths->cursors = mem_printf("%s/cursors", data);
     paths->state = mem_printf("%s/state", data);
 }
@@ -49,6 +50,7 @@ static void paths_fini(struct gateway_paths *paths)
     free(paths->raw);
     free(paths->readings);
     free(paths->dead);
+    free(paths->refused);
     free(paths->cursors);
     free(paths->state);
 }
@@ -214,6 +216,8 @@ static int decoder_make(struct gateway *gateway, struct err *err)
 static int lanes_make(struct gateway *gateway, struct err *err)
 {
     const struct config *config = gateway->config;
+    gateway->refused =
+        refused_new(&disk_real, gateway->paths.refused, rawlog_journal(gateway->rawlog));
     gateway->lanes = mem_zalloc((config->sink_count + 1) * sizeof(struct lane *));
     for (size_t i = 0; i < config->sink_count; i++) {
         char *cursor = cursor_path(gateway, &config->sinks[i]);
@@ -221,6 +225,7 @@ static int lanes_make(struct gateway *gateway, struct err *err)
             .disk = &disk_real,
             .sink = &config->sinks[i],
             .readings = gateway->readings,
+            .refused = gateway->refused,
             .received_end = journal_next_seq(rawlog_journal(gateway->rawlog)),
             .cursor_path = cursor,
             .data_dir = gateway->paths.data,
@@ -307,6 +312,7 @@ static void parts_free(struct gateway *gateway)
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_free(gateway->lanes[i]);
     free(gateway->lanes);
+    refused_free(gateway->refused);
     decoder_free(gateway->decoder);
     free(gateway->cuts);
     access_free(gateway->access);

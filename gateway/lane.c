@@ -271,6 +271,16 @@ static void lane_retry(struct lane *lane, struct slot *slot, const char *why)
     why_set(lane, why);
 }
 
+/* They are dead letters by now. */
+static void refusals_count(struct lane *lane, const struct sink_refusal *refusals, size_t count)
+{
+    if (count)
+        log_event(LOG_WARN, "sink_refused_rows",
+                  "sink=%s count=%zu first_seq=%" PRIu64 " reason=%s why=\"%s\"", lane->host.name,
+                  count, refusals[0].seq, refusals[0].reason, refusals[0].detail);
+    lane->stats.refused_rows += count;
+}
+
 static void on_answer(struct sink_host *host, struct unit *unit, enum sink_answer answer,
                       const struct sink_refusal *refusals, size_t refusal_count, const char *why)
 {
@@ -286,10 +296,12 @@ static void on_answer(struct sink_host *host, struct unit *unit, enum sink_answe
         lane_retry(lane, slot, why);
         return;
     }
-    for (size_t i = 0; i < refusal_count; i++)
-        log_event(LOG_WARN, "sink_refused_row", "sink=%s seq=%" PRIu64 " reason=%s why=\"%s\"",
-                  host->name, refusals[i].seq, refusals[i].reason, refusals[i].detail);
-    lane->stats.refused_rows += refusal_count;
+    struct err err;
+    if (refused_store(lane->options.refused, host->name, unit, refusals, refusal_count, &err)) {
+        lane_retry(lane, slot, err.text);
+        return;
+    }
+    refusals_count(lane, refusals, refusal_count);
     latency_count(lane, clock_monotonic_ms() - slot->since_ms);
     slot->state = SLOT_STORED;
     if (lane->stats.health == LANE_RETRYING)

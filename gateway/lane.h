@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "config/config.h"
 #include "journal/journal.h"
+#include "refused.h"
 
 enum lane_health {
     LANE_OK = 0,
@@ -39,6 +40,7 @@ struct lane_options {
     const struct disk *disk;
     const struct config_sink *sink; /* outlives the lane */
     struct journal *readings;
+    struct refused *refused; /* takes what the sink refuses for good; outlives the lane */
     /* Where the raw log ends: what the reading log lacks up to there comes again. A cursor further
      * on is of another journal. */
     uint64_t received_end;

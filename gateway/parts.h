@@ -19,7 +19,7 @@
 
 /* Folders below the data folder. */
 struct gateway_paths {
-    char *data, *raw, *readings, *dead, *cursors, *state;
+    char *data, *raw, *readings, *dead, *refused, *cursors, *state;
 };
 
 struct gateway {
@@ -31,6 +31,7 @@ struct gateway {
     struct gateway_paths paths;
     struct rawlog *rawlog;
     struct journal *readings, *dead;
+    struct refused *refused;
     struct access *access;
     uint64_t *cuts; /* the decoder's */
     size_t cut_count;

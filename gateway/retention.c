@@ -61,6 +61,7 @@ void retention_run(const struct gateway *gateway)
     retain(raw, raw_needed, limits->keep_ms, limits->keep_bytes);
     retain(gateway->dead, journal_next_seq(gateway->dead), limits->dead_keep_ms,
            limits->dead_bytes);
+    refused_retain(gateway->refused, limits->dead_keep_ms, limits->dead_bytes);
     if (room_is_short(gateway))
         decoder_save_soon(
             gateway->decoder); /* for the next time: it is what the raw log waits for */

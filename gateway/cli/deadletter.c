@@ -66,6 +66,7 @@ struct letters {
     const struct letter_options *options;
     bool whole; /* show */
     int64_t shown;
+    uint64_t damaged;
     bool done;
 };
 
@@ -153,21 +154,34 @@ static int on_extent(void *arg, const struct extent *extent)
     return rc < 0 ? rc : 0;
 }
 
-static int letters_print(const struct cli_command *command, struct letters *letters)
+/* One of the two logs, from `from` on in its own numbers. */
+static int log_print(struct letters *letters, const struct folder_log *log, uint64_t from,
+                     struct err *err)
 {
-    const struct letter_options *options = letters->options;
     struct folder_walk walk = {
         .extent = on_extent, .arg = letters, .done = &letters->done, .gaps_normal = true};
     struct journal *journal;
-    struct err err;
-    int rc = folder_open(options->data, &folder_logs[2], &journal, &err);
+    int rc = folder_open(letters->options->data, log, &journal, err);
     if (rc == 0) {
-        rc = folder_each(journal, (uint64_t)options->from, &walk, &err);
+        rc = folder_each(journal, from, &walk, err);
         journal_close(journal);
+    }
+    letters->damaged += walk.damaged;
+    return rc;
+}
+
+static int letters_print(const struct cli_command *command, struct letters *letters)
+{
+    struct err err;
+    int rc = log_print(letters, &folder_logs[2], (uint64_t)letters->options->from, &err);
+    /* What sinks refused came later, and is numbered by itself. */
+    if (rc == 0 && !letters->done) {
+        rc = log_print(letters, &folder_refused, 1, &err);
+        rc = rc == GW_ENOENT ? 0 : rc;
     }
     if (rc)
         return cli_fail(command->name, EXIT_CODE_FAILED, "%s", err.text);
-    return walk.damaged ? EXIT_CODE_DATA : EXIT_CODE_OK;
+    return letters->damaged ? EXIT_CODE_DATA : EXIT_CODE_OK;
 }
 
 /* ---- verb ---- */

@@ -13,6 +13,7 @@ const struct folder_log folder_logs[3] = {
     {"readings", JOURNAL_READINGS},
     {"dead", JOURNAL_DEAD},
 };
+const struct folder_log folder_refused = {"refused", JOURNAL_DEAD};
 
 int folder_open(const char *data, const struct folder_log *log, struct journal **out,
                 struct err *err)

@@ -13,6 +13,8 @@ struct folder_log {
     enum journal_kind kind;
 };
 extern const struct folder_log folder_logs[3]; /* raw, readings, dead */
+extern const struct folder_log
+    folder_refused; /* dead letters of sinks; there only after the first */
 
 /* GW_ENOENT when there is none; `err` names the path. */
 int folder_open(const char *data, const struct folder_log *log, struct journal **out,

@@ -33,8 +33,9 @@ struct fake {
 
 /* What the test wants, and what the sink saw. Set before the lane runs, read after it stopped. */
 static struct {
-    bool silent; /* never answer before close */
-    int retries; /* answer RETRY so often first */
+    bool silent;         /* never answer before close */
+    int retries;         /* answer RETRY so often first */
+    uint64_t refuse_seq; /* this row is refused for good */
     uint64_t rows_max;
     int64_t age_ms;
     uint32_t written;
@@ -65,7 +66,8 @@ static void fake_on_timer(uv_timer_t *timer)
         return;
     }
     uint64_t last = unit->last_seq;
-    fake->host->answer(fake->host, unit, SINK_STORED, NULL, 0, NULL);
+    struct sink_refusal refusal = {.seq = world.refuse_seq, .reason = "too_long"};
+    fake->host->answer(fake->host, unit, SINK_STORED, &refusal, world.refuse_seq ? 1 : 0, NULL);
     world.stored_last_seq = last;
 }
 
@@ -234,6 +236,8 @@ static int teardown(void **state)
     return rc;
 }
 
+static struct refused *refused; /* null where nothing is refused */
+
 static struct lane *lane_make(void)
 {
     static struct config_sink sink = {.type = &fake_type};
@@ -241,6 +245,7 @@ static struct lane *lane_make(void)
     struct lane_options options = {.disk = lane_disk,
                                    .sink = &sink,
                                    .readings = journal,
+                                   .refused = refused,
                                    .cursor_path = cursor_path,
                                    .data_dir = folder};
     struct lane *lane = NULL;
@@ -365,6 +370,33 @@ static void the_cursor_stays_while_the_sink_says_retry(void **state)
     lane_end(lane, 0);
     assert_int_equal(cursor_now().next_seq, 1);
     assert_int_equal(cursor_now().unit_count, 1);
+}
+
+static void a_refused_row_is_a_dead_letter_and_the_rest_is_stored(void **state)
+{
+    (void)state;
+    char *dir = mem_printf("%s/refused", folder);
+    char *raw_dir = mem_printf("%s/raw", folder);
+    struct journal_options options = {
+        .disk = &disk_real, .dir = raw_dir, .kind = JOURNAL_RAW, .segment_bytes = 1 << 20};
+    struct journal_recovery found;
+    struct journal *raw;
+    struct err err;
+    assert_int_equal(journal_open(&raw, &options, &found, &err), 0);
+    refused = refused_new(&disk_real, dir, raw);
+    world.refuse_seq = 1;
+    append_batch(1, 10, 1, 10);
+    struct lane *lane = lane_make();
+    wait_stored(10);
+    assert_int_equal(lane_stats(lane)->refused_rows, 1);
+    lane_end(lane, 1000);
+    assert_int_equal(cursor_now().next_seq, 11);
+    assert_int_equal(access(dir, F_OK), 0);
+    refused_free(refused);
+    refused = NULL;
+    journal_close(raw);
+    free(raw_dir);
+    free(dir);
 }
 
 static void a_unit_is_of_one_generation(void **state)
@@ -559,6 +591,7 @@ int main(void)
         lane_test(bounds_are_the_same_after_a_restart),
         lane_test(a_retried_unit_is_the_same_unit),
         lane_test(the_cursor_stays_while_the_sink_says_retry),
+        lane_test(a_refused_row_is_a_dead_letter_and_the_rest_is_stored),
         lane_test(a_unit_is_of_one_generation),
         lane_test(a_unit_is_at_most_rows_max_unless_one_batch_is_larger),
         lane_test(stopping_sends_what_is_there),
