@@ -32,7 +32,7 @@ int gateway_tail(struct gateway *gateway, uint64_t from, uint64_t limit, int64_t
                  struct buffer *out, uint64_t *next);
 
 struct lane_stats;
-/* How old what a lane has confirmed is while more waits for it; 0 when nothing waits. */
+/* How long the oldest of what waits for a lane has waited; 0 when nothing waits. */
 int64_t gateway_lane_lag_ms(const struct gateway *gateway, const struct lane_stats *stats);
 
 #endif

@@ -77,6 +77,9 @@ static void stats_publish(struct lane *lane)
     lane->stats.next_seq = lane->saved.next_seq;
     lane->stats.open_units = lane->slots.count;
     lane->stats.open_rows = slots_rows(&lane->slots);
+    const struct unit *oldest = lane->slots.count ? &slots_at(&lane->slots, 0)->unit : NULL;
+    lane->stats.waiting_received_ms =
+        oldest && oldest->batch_count ? oldest->batches[0]->received_min_ms : 0;
 }
 
 /* ---- cursor ---- */

@@ -30,7 +30,8 @@ struct lane_stats {
     _Atomic uint64_t retries, refused_rows;
     _Atomic uint64_t lost_seqs; /* messages whose readings damage to the reading log took away */
     _Atomic uint64_t open_units, open_rows;
-    _Atomic int64_t stored_received_ms; /* receive time of the newest reading that is stored */
+    _Atomic int64_t stored_received_ms;  /* receive time of the newest reading that is stored */
+    _Atomic int64_t waiting_received_ms; /* of the oldest that was read and is not; 0: none */
     _Atomic uint64_t write_ms_sum;
     _Atomic uint64_t write_ms_bucket[LANE_LATENCY_BUCKETS]; /* i: below 2^i ms; last: above */
     _Atomic int health;

@@ -51,13 +51,17 @@ static const char *health_name(const struct gateway *gateway)
     return names[rawlog_health(gateway->rawlog)];
 }
 
-/* Before the first unit since start nothing is known but that it is as old as the start, at least. */
+/* The oldest that was read and waits; when the lane reads nothing, because its sink is down, since
+ * what it last stored, or since the start. */
 int64_t gateway_lane_lag_ms(const struct gateway *gateway, const struct lane_stats *stats)
 {
+    int64_t waiting_ms = stats->waiting_received_ms;
     int64_t stored_ms = stats->stored_received_ms;
     if (journal_next_seq(gateway->readings) <= stats->next_seq)
         return 0;
-    int64_t lag_ms = clock_wall_ms() - (stored_ms ? stored_ms : gateway->started_ms);
+    if (waiting_ms == 0)
+        waiting_ms = stored_ms ? stored_ms : gateway->started_ms;
+    int64_t lag_ms = clock_wall_ms() - waiting_ms;
     return lag_ms > 0 ? lag_ms : 0;
 }
 

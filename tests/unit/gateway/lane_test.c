@@ -156,6 +156,7 @@ static void append_built(struct batch_builder *builder, uint64_t first, uint64_t
     batch->first_seq = first;
     batch->last_seq = last;
     batch->generation = generation;
+    batch->received_min_ms = batch->received_max_ms = 1000;
     struct buffer body = {0};
     batch_encode(batch, &body);
     batch_release(batch);
@@ -367,6 +368,7 @@ static void the_cursor_stays_while_the_sink_says_retry(void **state)
     lane_why(lane, why);
     assert_string_equal(why, "told so");
     assert_int_equal(lane_stats(lane)->health, LANE_RETRYING);
+    assert_int_equal(lane_stats(lane)->waiting_received_ms, 1000); /* as append_batch says */
     lane_end(lane, 0);
     assert_int_equal(cursor_now().next_seq, 1);
     assert_int_equal(cursor_now().unit_count, 1);
