@@ -203,7 +203,8 @@ static struct buffer repeated(const char *head, const char *body, size_t count, 
     return out;
 }
 
-/* Decodes within a second, far more than needed, however the payload looks. */
+/* Decodes within five seconds, far more than needed, however the payload looks: what is not linear
+ * takes minutes. */
 static enum codec_result decode_timed(const void *config, struct buffer *payload,
                                       struct codec_why *why)
 {
@@ -211,7 +212,7 @@ static enum codec_result decode_timed(const void *config, struct buffer *payload
     readings_init(&out, 10000);
     int64_t start = clock_monotonic_ms();
     enum codec_result result = decode(config, buffer_bytes(payload), &out, why);
-    assert_true(clock_monotonic_ms() - start < 1000);
+    assert_true(clock_monotonic_ms() - start < 5000);
     assert_true(out.arena.used < payload->size * 8 + 65536 + out.count * 64);
     readings_fini(&out);
     buffer_fini(payload);
