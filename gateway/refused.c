@@ -57,36 +57,40 @@ static int log_open(struct refused *refused, struct err *err)
     return journal_open(&refused->log, &options, &found, err);
 }
 
+/* The message of that number; its bytes are the reader's. */
+static bool message_find(struct journal_reader *reader, uint64_t seq, struct message *out)
+{
+    struct extent extent;
+    struct err err;
+    struct record_reader records;
+    struct session_record session;
+    enum record_kind kind;
+    if (journal_reader_next(reader, &extent, &err) != JOURNAL_EXTENT)
+        return false;
+    record_reader_init(&records, &extent);
+    while (record_reader_next(&records, &kind, out, &session) == 1)
+        if (kind == RECORD_MESSAGE && out->seq == seq)
+            return true;
+    return false;
+}
+
 /* Retention keeps what a lane has not confirmed, so the message is there, unless its extent was
  * damaged: then the letter goes without its bytes. */
 static void letter_add(const struct refused *refused, struct deadletter *letter,
                        struct buffer *body)
 {
-    struct journal_reader *reader;
-    struct extent extent;
+    struct journal_reader *reader = NULL;
+    struct message message;
     struct err err;
     uint64_t seq = letter->message.seq;
-    struct bytes vendor = letter->message.vendor;
-    bool found = false;
-    if (journal_reader_new(refused->raw, seq, &reader, &err) == 0) {
-        struct record_reader records;
-        struct message message;
-        struct session_record session;
-        enum record_kind kind;
-        if (journal_reader_next(reader, &extent, &err) == JOURNAL_EXTENT) {
-            record_reader_init(&records, &extent);
-            while (!found && record_reader_next(&records, &kind, &message, &session) == 1)
-                found = kind == RECORD_MESSAGE && message.seq == seq;
-        }
-        if (found) {
-            letter->message = message;
-            letter->message.vendor = vendor;
-        }
-        deadletter_encode(letter, body);
-        journal_reader_free(reader);
-    } else {
-        deadletter_encode(letter, body);
+    if (journal_reader_new(refused->raw, seq, &reader, &err) == 0 &&
+        message_find(reader, seq, &message)) {
+        message.vendor = letter->message.vendor;
+        letter->message = message;
     }
+    deadletter_encode(letter, body);
+    if (reader)
+        journal_reader_free(reader);
 }
 
 /* The vendor as routed stands with the rows. */
