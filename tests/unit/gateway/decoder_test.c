@@ -20,13 +20,14 @@
 #include "decoder.h"
 #include "journal/rawlog.h"
 #include "lib/fault_disk.h"
+#include "lib/temp_dir.h"
 #include "model/batch.h"
 #include "model/metric.h"
 
 /* ---- a gateway without listener and lanes ---- */
 
 struct bench {
-    char folder[64];
+    struct temp_dir folder;
     char *raw_dir, *readings_dir, *dead_dir, *state_dir;
     struct config *config;
     struct rawlog *rawlog;
@@ -103,15 +104,14 @@ static void bench_close(void)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(bench.folder, sizeof bench.folder, "/tmp/tidegate-decoder-XXXXXX");
-    assert_non_null(mkdtemp(bench.folder));
-    bench.raw_dir = mem_printf("%s/raw", bench.folder);
-    bench.readings_dir = mem_printf("%s/readings", bench.folder);
-    bench.dead_dir = mem_printf("%s/dead", bench.folder);
-    bench.state_dir = mem_printf("%s/state", bench.folder);
+    temp_dir_make(&bench.folder);
+    bench.raw_dir = mem_printf("%s/raw", bench.folder.path);
+    bench.readings_dir = mem_printf("%s/readings", bench.folder.path);
+    bench.dead_dir = mem_printf("%s/dead", bench.folder.path);
+    bench.state_dir = mem_printf("%s/state", bench.folder.path);
     assert_int_equal(disk_make_dirs(&disk_real, bench.state_dir), 0);
     struct buffer errors = {0};
-    if (config_embedded(bench.folder, NULL, NULL, &bench.config, &errors))
+    if (config_embedded(bench.folder.path, NULL, NULL, &bench.config, &errors))
         fail_msg("%.*s", (int)errors.size, (const char *)errors.data);
     buffer_fini(&errors);
     bench.readings_disk = &disk_real;
@@ -127,10 +127,8 @@ static int teardown(void **state)
     free(bench.readings_dir);
     free(bench.dead_dir);
     free(bench.state_dir);
-    char *command = mem_printf("rm -rf '%s'", bench.folder);
-    int rc = system(command);
-    free(command);
-    return rc;
+    temp_dir_remove(&bench.folder);
+    return 0;
 }
 
 /* ---- messages in ---- */
@@ -432,7 +430,7 @@ static void a_reload_takes_metrics_that_were_added(void **state)
     struct config *next;
     struct buffer errors = {0};
     struct err err;
-    assert_int_equal(config_embedded(bench.folder, NULL, NULL, &next, &errors), 0);
+    assert_int_equal(config_embedded(bench.folder.path, NULL, NULL, &next, &errors), 0);
     struct metric nitrate = {.name = "nitrate", .unit = "mg/L", .help = ""};
     assert_int_equal(vocabulary_add(next->vocabulary, &nitrate, &err), 0);
     next->digest ^= 1;

@@ -18,6 +18,7 @@
 #include "journal/cursor.h"
 #include "lane.h"
 #include "lib/fault_disk.h"
+#include "lib/temp_dir.h"
 
 /* ---- a sink that does as it is told ---- */
 
@@ -140,7 +141,7 @@ static const struct sink_type fake_type = {
 
 /* ---- a reading log ---- */
 
-static char folder[64];
+static struct temp_dir folder;
 static char *cursor_path;
 static struct journal *journal;
 
@@ -201,7 +202,7 @@ static void append_rejects(uint64_t first, uint32_t count)
 
 static void journal_start(void)
 {
-    char *dir = mem_printf("%s/readings", folder);
+    char *dir = mem_printf("%s/readings", folder.path);
     struct journal_options options = {.disk = journal_disk,
                                       .dir = dir,
                                       .kind = JOURNAL_READINGS,
@@ -216,9 +217,8 @@ static void journal_start(void)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/tidegate-lane-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    cursor_path = mem_printf("%s/fake.cursor", folder);
+    temp_dir_make(&folder);
+    cursor_path = mem_printf("%s/fake.cursor", folder.path);
     journal_start();
     memset(&world, 0, sizeof world);
     world.rows_max = 100;
@@ -231,10 +231,8 @@ static int teardown(void **state)
     (void)state;
     journal_close(journal);
     free(cursor_path);
-    char *command = mem_printf("rm -rf '%s'", folder);
-    int rc = system(command);
-    free(command);
-    return rc;
+    temp_dir_remove(&folder);
+    return 0;
 }
 
 static struct refused *refused; /* null where nothing is refused */
@@ -248,7 +246,7 @@ static struct lane *lane_make(void)
                                    .readings = journal,
                                    .refused = refused,
                                    .cursor_path = cursor_path,
-                                   .data_dir = folder};
+                                   .data_dir = folder.path};
     struct lane *lane = NULL;
     struct err err = {{0}};
     if (lane_new(&options, &lane, &err))
@@ -377,8 +375,8 @@ static void the_cursor_stays_while_the_sink_says_retry(void **state)
 static void a_refused_row_is_a_dead_letter_and_the_rest_is_stored(void **state)
 {
     (void)state;
-    char *dir = mem_printf("%s/refused", folder);
-    char *raw_dir = mem_printf("%s/raw", folder);
+    char *dir = mem_printf("%s/refused", folder.path);
+    char *raw_dir = mem_printf("%s/raw", folder.path);
     struct journal_options options = {
         .disk = &disk_real, .dir = raw_dir, .kind = JOURNAL_RAW, .segment_bytes = 1 << 20};
     struct journal_recovery found;
@@ -458,7 +456,7 @@ static void a_cursor_ahead_of_the_journal_is_a_refusal_to_start(void **state)
                                    .sink = &sink,
                                    .readings = journal,
                                    .cursor_path = cursor_path,
-                                   .data_dir = folder};
+                                   .data_dir = folder.path};
     struct lane *lane = NULL;
     assert_int_equal(lane_new(&options, &lane, &err), GW_EINVAL);
     assert_non_null(strstr(err.text, "new-identity"));
@@ -556,7 +554,7 @@ static void damage_to_the_reading_log_is_counted(void **state)
     append_batch(1, 10, 1, 10);
     append_batch(11, 30, 1, 10);
     append_batch(31, 40, 1, 10);
-    char *path = mem_printf("%s/readings/00000000000000000001.log", folder);
+    char *path = mem_printf("%s/readings/00000000000000000001.log", folder.path);
     int fd = open(path, O_RDWR);
     free(path);
     /* The second extent: 4096 of segment header, 512 of the first extent, 96 of its own header. */

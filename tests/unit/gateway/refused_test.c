@@ -15,9 +15,10 @@
 #include "base/clock.h"
 #include "deadletter.h"
 #include "journal/rawlog.h"
+#include "lib/temp_dir.h"
 #include "refused.h"
 
-static char folder[64];
+static struct temp_dir folder;
 static char *raw_dir, *refused_dir;
 static struct rawlog *rawlog;
 static _Atomic int chunks_done;
@@ -51,10 +52,9 @@ static void publish(const char *topic, const char *payload)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/tidegate-refused-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    raw_dir = mem_printf("%s/raw", folder);
-    refused_dir = mem_printf("%s/refused", folder);
+    temp_dir_make(&folder);
+    raw_dir = mem_printf("%s/raw", folder.path);
+    refused_dir = mem_printf("%s/refused", folder.path);
     struct rawlog_options options = {
         .journal = {.disk = &disk_real, .dir = raw_dir, .segment_bytes = 1 << 20},
         .memory_bytes = 8 << 20,
@@ -74,10 +74,8 @@ static int teardown(void **state)
     rawlog_close(rawlog);
     free(raw_dir);
     free(refused_dir);
-    char *command = mem_printf("rm -rf '%s'", folder);
-    int rc = system(command);
-    free(command);
-    return rc;
+    temp_dir_remove(&folder);
+    return 0;
 }
 
 /* A unit of one batch with a row for each of the first `rows` messages. */
