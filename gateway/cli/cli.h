@@ -23,6 +23,29 @@ struct cli_command {
     void (*more_print)(struct buffer *out);
 };
 
+/* Rows that several verbs have, for a struct with a member of the same name (data, json, from,
+ * count). */
+#define CLI_ROW_DATA(type_)                                                                        \
+    {                                                                                              \
+        .name = "data", .type = OPTION_PATH, .offset = offsetof(type_, data),                      \
+        .help = "The folder of `tidegate run`."                                                    \
+    }
+#define CLI_ROW_JSON(type_)                                                                        \
+    {                                                                                              \
+        .name = "json", .type = OPTION_BOOL, .offset = offsetof(type_, json), .def = "false",      \
+        .help = "One JSON object a line."                                                          \
+    }
+#define CLI_ROW_FROM(type_)                                                                        \
+    {                                                                                              \
+        .name = "from", .type = OPTION_INT, .offset = offsetof(type_, from), .def = "1", .min = 1, \
+        .max = INT64_MAX, .help = "Begin at this sequence number."                                 \
+    }
+#define CLI_ROW_COUNT(type_)                                                                       \
+    {                                                                                              \
+        .name = "count", .type = OPTION_INT, .offset = offsetof(type_, count), .def = "0",         \
+        .min = 0, .max = INT64_MAX, .help = "At most so many; 0: all."                             \
+    }
+
 /* What is left beside the options; points into argv. */
 struct cli_arguments {
     char *values[4];

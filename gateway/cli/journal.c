@@ -29,40 +29,19 @@ struct journal_verb_options {
 };
 
 #define AT(member) offsetof(struct journal_verb_options, member)
-#define ROW_DATA                                                                                   \
-    {                                                                                              \
-        .name = "data", .type = OPTION_PATH, .offset = AT(data),                                   \
-        .help = "The folder of `tidegate run`."                                                    \
-    }
-#define ROW_JSON                                                                                   \
-    {                                                                                              \
-        .name = "json", .type = OPTION_BOOL, .offset = AT(json), .def = "false",                   \
-        .help = "One JSON object a line."                                                          \
-    }
-static const struct option list_rows[] = {ROW_DATA, ROW_JSON, {0}};
+static const struct option list_rows[] = {
+    CLI_ROW_DATA(struct journal_verb_options), CLI_ROW_JSON(struct journal_verb_options), {0}};
 static const struct option show_rows[] = {
-    ROW_DATA,
-    ROW_JSON,
+    CLI_ROW_DATA(struct journal_verb_options),
+    CLI_ROW_JSON(struct journal_verb_options),
     {.name = "log",
      .type = OPTION_ENUM,
      .offset = AT(log),
      .def = "raw",
      .names = log_names,
      .help = "Messages as they came, or readings as they were decoded."},
-    {.name = "from",
-     .type = OPTION_INT,
-     .offset = AT(from),
-     .def = "1",
-     .min = 1,
-     .max = INT64_MAX,
-     .help = "Begin at this sequence number."},
-    {.name = "count",
-     .type = OPTION_INT,
-     .offset = AT(count),
-     .def = "0",
-     .min = 0,
-     .max = INT64_MAX,
-     .help = "At most so many; 0: all."},
+    CLI_ROW_FROM(struct journal_verb_options),
+    CLI_ROW_COUNT(struct journal_verb_options),
     {0},
 };
 #undef AT
