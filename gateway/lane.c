@@ -257,7 +257,8 @@ static void lane_confirm(struct lane *lane)
         cursor_write(lane);
 }
 
-static void lane_retry(struct lane *lane, struct slot *slot, const char *why)
+static void lane_retry(struct lane *lane, struct slot *slot, enum sink_reason reason,
+                       const char *why)
 {
     slot->backoff_ms = slot->backoff_ms ? slot->backoff_ms * 2 : BACKOFF_MS_MIN;
     if (slot->backoff_ms > BACKOFF_MS_MAX)
@@ -267,9 +268,9 @@ static void lane_retry(struct lane *lane, struct slot *slot, const char *why)
                         (int64_t)(clock_monotonic_ns() / 1000 % (slot->backoff_ms / 4 + 1));
     slot->state = SLOT_WAITING;
     if (lane->stats.health == LANE_OK)
-        log_event(LOG_WARN, "sink_retry", "sink=%s seq=%" PRIu64 " why=\"%s\"", lane->host.name,
-                  slot->unit.first_seq, why ? why : "");
-    lane->stats.health = LANE_RETRYING;
+        log_event(LOG_WARN, "sink_retry", "sink=%s seq=%" PRIu64 " reason=%s why=\"%s\"",
+                  lane->host.name, slot->unit.first_seq, sink_reason_name(reason), why ? why : "");
+    lane->stats.health = reason >= SINK_REASON_OPERATOR ? LANE_STOPPED : LANE_RETRYING;
     lane->stats.retries++;
     why_set(lane, why);
 }
@@ -284,30 +285,30 @@ static void refusals_count(struct lane *lane, const struct sink_refusal *refusal
     lane->stats.refused_rows += count;
 }
 
-static void on_answer(struct sink_host *host, struct unit *unit, enum sink_answer answer,
-                      const struct sink_refusal *refusals, size_t refusal_count, const char *why)
+static void on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result)
 {
     struct lane *lane = container_of(host, struct lane, host);
     struct slot *slot = unit->lane;
     gw_assert(slot->state == SLOT_OPEN);
-    if (answer == SINK_CLOSED) {
+    if (result->answer == SINK_CLOSED) {
         slot->state = SLOT_WAITING;
         slot->retry_at_ms = INT64_MAX;
         return;
     }
-    if (answer == SINK_RETRY) {
-        lane_retry(lane, slot, why);
+    if (result->answer == SINK_RETRY) {
+        lane_retry(lane, slot, result->reason, result->why);
         return;
     }
     struct err err;
-    if (refused_store(lane->options.refused, host->name, unit, refusals, refusal_count, &err)) {
-        lane_retry(lane, slot, err.text);
+    if (refused_store(lane->options.refused, host->name, unit, result->refusals,
+                      result->refusal_count, &err)) {
+        lane_retry(lane, slot, SINK_REASON_DISK, err.text);
         return;
     }
-    refusals_count(lane, refusals, refusal_count);
+    refusals_count(lane, result->refusals, result->refusal_count);
     latency_count(lane, clock_monotonic_ms() - slot->since_ms);
     slot->state = SLOT_STORED;
-    if (lane->stats.health == LANE_RETRYING)
+    if (lane->stats.health != LANE_OK)
         log_event(LOG_INFO, "sink_goes_on", "sink=%s seq=%" PRIu64, host->name, unit->first_seq);
     lane->stats.health = LANE_OK;
     why_set(lane, "");
@@ -352,7 +353,8 @@ static void sink_start_again(struct lane *lane)
     if (clock_monotonic_ms() < lane->start_at_ms)
         return;
     struct err err;
-    int rc = lane->type->start(lane->sink, lane->saved.next_seq, &err);
+    uint64_t cursor = lane->saved.next_seq;
+    int rc = lane->type->start(lane->sink, &cursor, &err);
     if (rc == 0) {
         lane->sink_started = true;
         lane->stats.health = LANE_OK;
@@ -428,7 +430,7 @@ static int lane_open(struct lane *lane, struct err *err)
     if (rc)
         return err_wrap(err, rc, "sink %s: cursor", lane->host.name);
     lane->saved = *cursor_state(lane->cursor);
-    slots_init(&lane->slots, lane->type->open_units_max, &lane->saved);
+    slots_init(&lane->slots, lane->type->open_units_max(options->sink->options), &lane->saved);
     uint64_t end = journal_next_seq(options->readings);
     end = end > options->received_end ? end : options->received_end;
     if (lane->saved.next_seq > end)
@@ -440,7 +442,8 @@ static int lane_open(struct lane *lane, struct err *err)
     rc = lane->type->init(&lane->sink, options->sink->options, &lane->host, err);
     if (rc)
         return err_wrap(err, rc, "sink %s", lane->host.name);
-    rc = lane->type->start(lane->sink, lane->saved.next_seq, err);
+    uint64_t at_sink = lane->saved.next_seq;
+    rc = lane->type->start(lane->sink, &at_sink, err);
     if (rc == GW_EINVAL)
         return err_wrap(err, rc, "sink %s", lane->host.name);
     uint64_t kept = journal_first_seq(options->readings);

@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "config/config.h"
 #include "journal/journal.h"
+#include "recent.h"
 #include "refused.h"
 
 enum lane_health {
@@ -41,6 +42,9 @@ struct lane_options {
     const struct disk *disk;
     const struct config_sink *sink; /* outlives the lane */
     struct journal *readings;
+    struct journal *raw; /* for host->message; may be null in tests of lanes without dead letters */
+    struct recent *recent; /* may be null */
+    const struct vocabulary *vocabulary;
     struct refused *refused; /* takes what the sink refuses for good; outlives the lane */
     /* Where the raw log ends: what the reading log lacks up to there comes again. A cursor further
      * on is of another journal. */

@@ -8,6 +8,21 @@
 #include "sinks/parquet/parquet.h"
 #include "sinks/sink.h"
 
+static const char *const reason_names[SINK_REASON_COUNT] = {
+    [SINK_REASON_OTHER] = "other",     [SINK_REASON_UNREACHABLE] = "unreachable",
+    [SINK_REASON_TIMEOUT] = "timeout", [SINK_REASON_UNKNOWN] = "unknown",
+    [SINK_REASON_BUSY] = "busy",       [SINK_REASON_UNAVAILABLE] = "unavailable",
+    [SINK_REASON_DISK] = "disk",       [SINK_REASON_RESTART] = "restart",
+    [SINK_REASON_DENIED] = "denied",   [SINK_REASON_SCHEMA] = "schema",
+    [SINK_REASON_FENCED] = "fenced",
+};
+
+const char *sink_reason_name(enum sink_reason reason)
+{
+    gw_assert(reason < SINK_REASON_COUNT && reason_names[reason]);
+    return reason_names[reason];
+}
+
 static const struct sink_type *const sinks[] = {
     &sink_discard,
     &sink_parquet,

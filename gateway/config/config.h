@@ -64,8 +64,20 @@ struct config_route {
     const struct codec *codec_type;
 };
 
+/* What a lane does when the journal is full for its sake (invariant 6). */
+enum config_when_full {
+    WHEN_FULL_HOLD, /* nothing that it still needs is deleted: the sources hold */
+    WHEN_FULL_PARK, /* its oldest readings may go; the range is recorded, alarmed, to be replayed */
+};
+
+/* Where a lane without a cursor begins. */
+enum config_start { START_EARLIEST, START_LATEST, START_TIME };
+
 struct config_sink {
     char *name; /* unique; names its cursor file */
+    enum config_when_full when_full;
+    enum config_start start;
+    int64_t start_ms; /* of START_TIME: receive time, UTC */
     const struct sink_type *type;
     void *options; /* of type->options_size, owned */
 };

@@ -21,6 +21,9 @@ struct cursor_bounds {
 
 struct cursor_state {
     uint64_t next_seq; /* everything below is confirmed; 1 in a new cursor */
+    uint64_t settled_seq; /* everything below is safe at the destination (sink.h, settle_ms): what
+                             retention and a rewind go by; never above next_seq */
+    uint64_t readings;    /* batch_totals.readings at next_seq, for the lag in readings */
     uint32_t generation;
     uint32_t unit_count; /* synced bounds of units that were begun and not confirmed */
     struct cursor_bounds units[CURSOR_UNITS_MAX];

@@ -92,6 +92,12 @@ static int64_t discard_unit_age_max_ms(const void *options)
     return ((const struct discard_options *)options)->unit_age_ms;
 }
 
+static uint32_t discard_open_units_max(const void *options)
+{
+    (void)options;
+    return OPEN_UNITS_MAX;
+}
+
 /* ---- life ---- */
 
 /* Only checks and allocates: a lane may init and fini a sink without ever starting it. */
@@ -109,7 +115,7 @@ static int discard_init(struct sink **out, const void *options, struct sink_host
 /* A destination with a memory of its own compares it with `cursor` here: whatever it holds from
  * there on must be what the lane is about to send again. This one remembers nothing. May be called
  * again after it failed, so it must not open anything twice. */
-static int discard_start(struct sink *sink, uint64_t cursor, struct err *err)
+static int discard_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
     (void)cursor;
     (void)err;
@@ -153,7 +159,7 @@ static void on_due(uv_timer_t *timer)
         atomic_fetch_add_explicit(&sink->rows, unit->rows, memory_order_relaxed);
         /* A real sink says STORED only after its destination said so. Answers go out in any order;
          * the lane sorts them. */
-        sink->host->answer(sink->host, unit, SINK_STORED, NULL, 0, NULL);
+        sink_stored(sink->host, unit);
     }
     if (!sink->closing)
         wait_for_oldest(sink);
@@ -185,7 +191,7 @@ static void discard_close(struct sink *sink, void (*closed)(void *arg), void *ar
     sink->closed_arg = arg;
     while (sink->open_count) {
         struct unit *unit = take_oldest(sink);
-        sink->host->answer(sink->host, unit, SINK_CLOSED, NULL, 0, NULL);
+        sink_closed(sink->host, unit);
     }
     /* A sink that was never started still answers later, never from inside close(). */
     if (!sink->due_is_open)
@@ -222,7 +228,7 @@ const struct sink_type sink_discard = {
     .options_size = sizeof(struct discard_options),
     .unit_rows_max = discard_unit_rows_max,
     .unit_age_max_ms = discard_unit_age_max_ms,
-    .open_units_max = OPEN_UNITS_MAX,
+    .open_units_max = discard_open_units_max,
     .init = discard_init,
     .start = discard_start,
     .write = discard_write,

@@ -90,6 +90,13 @@ static int64_t parquet_unit_age_max_ms(const void *options)
     return ((const struct parquet_sink_options *)options)->flush_age_ms;
 }
 
+/* One thread writes files, one after the other. */
+static uint32_t parquet_open_units_max(const void *options)
+{
+    (void)options;
+    return 1;
+}
+
 static int parquet_init(struct sink **out, const void *options, struct sink_host *host,
                         struct err *err)
 {
@@ -113,18 +120,18 @@ static void show_store(struct sink *sink)
 
 static void on_tick(uv_timer_t *timer);
 
-static int parquet_start(struct sink *sink, uint64_t cursor, struct err *err)
+static int parquet_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
     if (!sink->tick_is_open) {
         gw_assert(uv_timer_init(sink->host->loop, &sink->tick) == 0);
         sink->tick_is_open = true;
     }
     int result =
-        store_open(&sink->store, sink->host->disk, sink->path, sink->host->identity, cursor, err);
+        store_open(&sink->store, sink->host->disk, sink->path, sink->host->identity, *cursor, err);
     if (result < 0)
         return err_wrap(err, result, "sink %s", sink->host->name);
     sink->started = true;
-    sink->safe_below = cursor;
+    sink->safe_below = *cursor;
     show_store(sink);
     uv_timer_start(&sink->tick, on_tick, TICK_MS, TICK_MS);
     return 0;
@@ -228,10 +235,12 @@ static void finish_unit(struct sink *sink)
     sink->unit = NULL;
     sink->result = (struct unit_result){0};
     if (sink->status == 0)
-        sink->host->answer(sink->host, unit, SINK_STORED, result.refusals, result.refusal_count,
-                           NULL);
+        sink->host->answer(sink->host, unit,
+                           &(struct sink_result){.answer = SINK_STORED,
+                                                 .refusals = result.refusals,
+                                                 .refusal_count = result.refusal_count});
     else
-        sink->host->answer(sink->host, unit, SINK_RETRY, NULL, 0, sink->err.text);
+        sink_retry(sink->host, unit, SINK_REASON_DISK, sink->err.text);
     unit_result_fini(&result);
 }
 
@@ -412,7 +421,7 @@ static void parquet_close(struct sink *sink, void (*closed)(void *arg), void *ar
     struct unit *waiting = sink->job == JOB_UNIT ? NULL : sink->unit;
     if (waiting) {
         sink->unit = NULL;
-        sink->host->answer(sink->host, waiting, SINK_CLOSED, NULL, 0, NULL);
+        sink_closed(sink->host, waiting);
     }
     next_job(sink);
 }
@@ -470,7 +479,7 @@ const struct sink_type sink_parquet = {
     .options_size = sizeof(struct parquet_sink_options),
     .unit_rows_max = parquet_unit_rows_max,
     .unit_age_max_ms = parquet_unit_age_max_ms,
-    .open_units_max = 1,
+    .open_units_max = parquet_open_units_max,
     .init = parquet_init,
     .start = parquet_start,
     .write = parquet_write,

@@ -7,22 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void on_answer(struct sink_host *host, struct unit *unit, enum sink_answer answer,
-                      const struct sink_refusal *refusals, size_t refusal_count, const char *why)
+static void on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result)
 {
     struct sink_lane *lane = container_of(host, struct sink_lane, host);
     gw_assert(!lane->inside_write);
     if (lane->answer_count == SINK_LANE_ANSWERS_MAX) {
-        fprintf(stderr, "too many answers: %s\n", why ? why : "");
+        fprintf(stderr, "too many answers: %s\n", result->why ? result->why : "");
         abort();
     }
     size_t at = lane->answer_count++;
     lane->answers[at].unit = unit;
-    lane->answers[at].answer = answer;
-    lane->answers[at].refusals = refusal_count;
-    if (refusal_count)
-        lane->answers[at].first_refusal = refusals[0];
-    snprintf(lane->answers[at].why, sizeof lane->answers[at].why, "%s", why ? why : "");
+    lane->answers[at].answer = result->answer;
+    lane->answers[at].reason = result->reason;
+    lane->answers[at].refusals = result->refusal_count;
+    if (result->refusal_count)
+        lane->answers[at].first_refusal = result->refusals[0];
+    snprintf(lane->answers[at].why, sizeof lane->answers[at].why, "%s",
+             result->why ? result->why : "");
     uv_stop(&lane->loop);
 }
 
@@ -50,7 +51,7 @@ int sink_lane_start(struct sink_lane *lane, uint64_t cursor, struct err *err)
         if (result < 0)
             return result;
     }
-    return lane->type->start(lane->sink, cursor, err);
+    return lane->type->start(lane->sink, &cursor, err);
 }
 
 void sink_lane_write(struct sink_lane *lane, struct unit *unit)

@@ -20,6 +20,7 @@ struct sink_lane {
     struct {
         struct unit *unit;
         enum sink_answer answer;
+        enum sink_reason reason;
         size_t refusals;
         struct sink_refusal first_refusal;
         char why[512];

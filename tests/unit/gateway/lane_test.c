@@ -56,6 +56,12 @@ static int64_t fake_age_max(const void *options)
     return world.age_ms;
 }
 
+static uint32_t fake_open_units(const void *options)
+{
+    (void)options;
+    return 1;
+}
+
 static void fake_on_timer(uv_timer_t *timer)
 {
     struct fake *fake = timer->data;
@@ -63,12 +69,15 @@ static void fake_on_timer(uv_timer_t *timer)
     fake->open = NULL;
     if (world.retries > 0) {
         world.retries--;
-        fake->host->answer(fake->host, unit, SINK_RETRY, NULL, 0, "told so");
+        sink_retry(fake->host, unit, SINK_REASON_OTHER, "told so");
         return;
     }
     uint64_t last = unit->last_seq;
     struct sink_refusal refusal = {.seq = world.refuse_seq, .reason = "too_long"};
-    fake->host->answer(fake->host, unit, SINK_STORED, &refusal, world.refuse_seq ? 1 : 0, NULL);
+    fake->host->answer(fake->host, unit,
+                       &(struct sink_result){.answer = SINK_STORED,
+                                             .refusals = &refusal,
+                                             .refusal_count = world.refuse_seq ? 1 : 0});
     world.stored_last_seq = last;
 }
 
@@ -85,7 +94,7 @@ static int fake_init(struct sink **out, const void *options, struct sink_host *h
     return 0;
 }
 
-static int fake_start(struct sink *sink, uint64_t cursor, struct err *err)
+static int fake_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
     (void)sink;
     (void)cursor;
@@ -114,7 +123,7 @@ static void fake_close(struct sink *sink, void (*closed)(void *arg), void *arg)
 {
     struct fake *fake = (struct fake *)(void *)sink;
     if (fake->open)
-        fake->host->answer(fake->host, fake->open, SINK_CLOSED, NULL, 0, NULL);
+        sink_closed(fake->host, fake->open);
     fake->closed = closed;
     fake->closed_arg = arg;
     uv_close((uv_handle_t *)&fake->timer, fake_on_closed);
@@ -131,7 +140,7 @@ static const struct sink_type fake_type = {
     .options = no_options,
     .unit_rows_max = fake_rows_max,
     .unit_age_max_ms = fake_age_max,
-    .open_units_max = 1,
+    .open_units_max = fake_open_units,
     .init = fake_init,
     .start = fake_start,
     .write = fake_write,

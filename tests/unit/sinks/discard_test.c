@@ -53,7 +53,7 @@ static void as_many_units_as_promised_are_open_at_once(void **state)
     (void)state;
     struct sink_lane lane;
     struct unit *units[8];
-    uint32_t count = sink_discard.open_units_max;
+    uint32_t count = sink_discard.open_units_max(NULL);
     begin(&lane, 20);
     for (uint32_t i = 0; i < count; i++)
         sink_lane_write(&lane, units[i] = test_unit(i + 1, i + 1, 1, 0, 1));
