@@ -8,6 +8,7 @@
 #define TIDEGATE_LANE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/disk.h"
@@ -22,7 +23,7 @@ enum lane_health {
     LANE_STOPPED = 2,  /* the operator must act */
 };
 
-enum { LANE_LATENCY_BUCKETS = 16 };
+enum { LANE_LATENCY_BUCKETS = 16, LANE_ROWS_BUCKETS = 24 };
 
 /* Any thread, by atomics; since start but for the positions. */
 struct lane_stats {
@@ -35,6 +36,16 @@ struct lane_stats {
     _Atomic int64_t waiting_received_ms; /* of the oldest that was read and is not; 0: none */
     _Atomic uint64_t write_ms_sum;
     _Atomic uint64_t write_ms_bucket[LANE_LATENCY_BUCKETS]; /* i: below 2^i ms; last: above */
+    _Atomic uint64_t unit_rows_bucket[LANE_ROWS_BUCKETS];   /* i: below 2^i rows; last: above */
+    _Atomic uint64_t retries_by_reason[SINK_REASON_COUNT];  /* of units and of starts */
+    /* Readings of the whole journal up to next_seq: decoder_stats' readings less these wait. */
+    _Atomic uint64_t confirmed_readings;
+    _Atomic uint64_t settled_seq; /* everything below is safe there: retention goes by it */
+    _Atomic uint64_t rewinds;     /* how often what was confirmed had to be sent again */
+    /* What retention took for want of room before it was sent (when_full: park); 0: nothing. */
+    _Atomic uint64_t parked_first_seq, parked_last_seq;
+    _Atomic uint64_t parked_messages;
+    _Atomic bool started; /* the sink's start succeeded */
     _Atomic int health;
 };
 
