@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "base/nearest.h"
 
@@ -232,6 +233,59 @@ static int set_text(const struct option *row, void *target, const char *text, st
     return 0;
 }
 
+/* ---- maps ---- */
+
+static char **map_slot(const struct option_map *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (strcmp(map->keys[i], key) == 0)
+            return &map->values[i];
+    return NULL;
+}
+
+const char *option_map_find(const struct option_map *map, const char *key)
+{
+    char **slot = map_slot(map, key);
+    return slot ? *slot : NULL;
+}
+
+void option_map_set(struct option_map *map, const char *key, const char *value)
+{
+    char *copy = mem_strdup(value);
+    char **slot = map_slot(map, key);
+    if (slot == NULL) {
+        map->keys = mem_realloc(map->keys, (map->count + 1) * sizeof *map->keys);
+        map->values = mem_realloc(map->values, (map->count + 1) * sizeof *map->values);
+        map->keys[map->count] = mem_strdup(key);
+        slot = &map->values[map->count++];
+        *slot = NULL;
+    }
+    free(*slot);
+    *slot = copy;
+}
+
+static int set_map(const struct option *row, void *target, const char *text, struct err *err)
+{
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text)
+        return err_set(err, GW_EINVAL, "%s: \"%s\" must be NAME=VALUE", row->name, text);
+    char *key = bytes_strdup(bytes_of(text, (size_t)(equals - text)));
+    option_map_set(member(row, target), key, equals + 1);
+    free(key);
+    return 0;
+}
+
+static void map_fini(struct option_map *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        free(map->keys[i]);
+        free(map->values[i]);
+    }
+    free(map->keys);
+    free(map->values);
+    *map = (struct option_map){0};
+}
+
 /* ---- the table ---- */
 
 int option_set(const struct option *row, void *target, const char *text, struct err *err)
@@ -245,6 +299,7 @@ int option_set(const struct option *row, void *target, const char *text, struct 
     case OPTION_STRING:
     case OPTION_PATH:
     case OPTION_ADDRESS: return set_text(row, target, text, err);
+    case OPTION_MAP: return set_map(row, target, text, err);
     }
     return err_set(err, GW_EINVAL, "%s: no such type", row->name);
 }
@@ -284,10 +339,13 @@ const char *option_nearest(const struct option *rows, const char *name)
 
 void option_fini(const struct option *rows, void *target)
 {
-    for (; rows->name; rows++)
+    for (; rows->name; rows++) {
         if (is_text(rows->type)) {
             char **slot = member(rows, target);
             free(*slot);
             *slot = NULL;
+        } else if (rows->type == OPTION_MAP) {
+            map_fini(member(rows, target));
         }
+    }
 }

@@ -24,6 +24,13 @@ enum option_type {
     OPTION_STRING,   /* char *, owned; null when neither given nor a default */
     OPTION_PATH,     /* char *, owned; relative paths are kept as given */
     OPTION_ADDRESS,  /* char *, owned: HOST:PORT, checked; [::1]:1883 for IPv6 */
+    OPTION_MAP,      /* struct option_map, owned: a mapping of names to texts */
+};
+
+/* Names that only somebody else knows (a library's own settings), in the order they were given. */
+struct option_map {
+    char **keys, **values; /* owned; of one key the last value that was given */
+    size_t count;
 };
 
 struct option {
@@ -42,8 +49,13 @@ void option_defaults(const struct option *rows, void *target);
 const struct option *option_find(const struct option *rows, const char *name);
 /* The nearest known name within a small edit distance, for "did you mean", or null. */
 const char *option_nearest(const struct option *rows, const char *name);
-/* Parse `text` into the member. GW_EINVAL with a text that says what is allowed. */
+/* Parse `text` into the member. GW_EINVAL with a text that says what is allowed. For a MAP it is
+ * one `key=value`, which is added to what is there. */
 int option_set(const struct option *row, void *target, const char *text, struct err *err);
+/* Copy one pair into a member of type MAP; a key that is there gets the new value. */
+void option_map_set(struct option_map *map, const char *key, const char *value);
+/* The value of that key, or null. */
+const char *option_map_find(const struct option_map *map, const char *key);
 /* Free the strings. */
 void option_fini(const struct option *rows, void *target);
 

@@ -420,12 +420,39 @@ int yaml_check_keys(struct yaml *yaml, const struct yaml_node *mapping, const ch
     return result;
 }
 
-static int set_option(struct yaml *yaml, const struct yaml_node *value, const struct option *row,
-                      void *target)
+/* A mapping of names to single values; what they mean is for others to say. */
+static int set_map(struct yaml *yaml, const struct yaml_node *mapping, const struct option *row,
+                   void *target)
+{
+    int result = 0;
+    struct option_map *map = (struct option_map *)(void *)((char *)target + row->offset);
+    if (!yaml_expect(yaml, mapping, YAML_MAPPING, row->name))
+        return GW_EINVAL;
+    YAML_EACH(value, mapping)
+    {
+        const char *key = value->key->text;
+        if (!yaml_expect(yaml, value, YAML_SCALAR, key))
+            result = GW_EINVAL;
+        else if (strlen(value->text) != value->size || strlen(key) != value->key->size)
+            result = yaml_error(yaml, value, "%s holds a NUL character", row->name);
+        else if (yaml_is_null(value))
+            result = yaml_error(yaml, value, "%s has no value; an empty one is \"\"", key);
+        else if (key[0] == '\0')
+            result = yaml_error(yaml, value->key, "%s has a key without a name", row->name);
+        else
+            option_map_set(map, key, value->text);
+    }
+    return result;
+}
+
+int yaml_set_option(struct yaml *yaml, const struct yaml_node *value, const struct option *row,
+                    void *target)
 {
     struct err err;
     if (yaml_is_null(value))
         return 0;
+    if (row->type == OPTION_MAP)
+        return set_map(yaml, value, row, target);
     if (!yaml_expect(yaml, value, YAML_SCALAR, row->name))
         return GW_EINVAL;
     if (strlen(value->text) != value->size)
@@ -470,8 +497,8 @@ int yaml_set_options(struct yaml *yaml, const struct yaml_node *mapping, const s
         const struct option *row = option_find(rows, name);
         if (is_among(also, name))
             continue;
-        int code =
-            row ? set_option(yaml, value, row, target) : unknown_option(yaml, value, rows, also);
+        int code = row ? yaml_set_option(yaml, value, row, target)
+                       : unknown_option(yaml, value, rows, also);
         result = code ? code : result;
     }
     return result;

@@ -74,6 +74,9 @@ int yaml_check_keys(struct yaml *yaml, const struct yaml_node *mapping, const ch
 /* The error for one unknown key. `nearest` may be null. */
 int yaml_unknown_key(struct yaml *yaml, const struct yaml_node *value, const char *what,
                      const char *nearest);
+/* Set one member from its value; null (no node, too) leaves what is there. */
+int yaml_set_option(struct yaml *yaml, const struct yaml_node *value, const struct option *row,
+                    void *target);
 /* Set members of `target` by option rows: each key of the mapping that a row names. Keys in `also`
  * (null-terminated, may be null) are left to the caller; every other key is an error. Null values
  * leave the default. GW_EINVAL when there was an error. */

@@ -52,8 +52,9 @@ int cli_finish(int code)
 static void value_name(const struct option *row, struct buffer *out)
 {
     static const char *const names[] = {
-        [OPTION_INT] = "N",       [OPTION_SIZE] = "SIZE", [OPTION_DURATION] = "TIME",
-        [OPTION_STRING] = "TEXT", [OPTION_PATH] = "PATH", [OPTION_ADDRESS] = "HOST:PORT",
+        [OPTION_INT] = "N",          [OPTION_SIZE] = "SIZE", [OPTION_DURATION] = "TIME",
+        [OPTION_STRING] = "TEXT",    [OPTION_PATH] = "PATH", [OPTION_ADDRESS] = "HOST:PORT",
+        [OPTION_MAP] = "NAME=VALUE",
     };
     if (row->type == OPTION_ENUM) {
         for (size_t i = 0; row->names[i]; i++)

@@ -38,9 +38,15 @@ static void bound_print(enum option_type type, int64_t value, struct buffer *out
 static void type_print(const struct option *row, struct buffer *out)
 {
     static const char *const names[] = {
-        [OPTION_BOOL] = "true or false", [OPTION_INT] = "number",  [OPTION_SIZE] = "size",
-        [OPTION_DURATION] = "duration",  [OPTION_STRING] = "text", [OPTION_PATH] = "path",
-        [OPTION_ADDRESS] = "HOST:PORT",  [OPTION_ENUM] = "one of",
+        [OPTION_BOOL] = "true or false",
+        [OPTION_INT] = "number",
+        [OPTION_SIZE] = "size",
+        [OPTION_DURATION] = "duration",
+        [OPTION_STRING] = "text",
+        [OPTION_PATH] = "path",
+        [OPTION_ADDRESS] = "HOST:PORT",
+        [OPTION_ENUM] = "one of",
+        [OPTION_MAP] = "mapping of names to values",
     };
     buffer_add_text(out, names[row->type]);
     for (size_t i = 0; row->type == OPTION_ENUM && row->names[i]; i++)

@@ -25,6 +25,7 @@ struct sample {
     char *name;
     char *path;
     char *listen;
+    struct option_map extra;
 };
 
 static const char *const modes[] = {"hold", "park", "drop", NULL};
@@ -39,6 +40,7 @@ static const struct option rows[] = {
     {"name", OPTION_STRING, ROW(name), NULL, 0, 0, NULL, "A name."},
     {"path", OPTION_PATH, ROW(path), "data", 0, 0, NULL, "A folder."},
     {"listen", OPTION_ADDRESS, ROW(listen), "127.0.0.1:1883", 0, 0, NULL, "Where to listen."},
+    {"extra", OPTION_MAP, ROW(extra), NULL, 0, 0, NULL, "What only a library knows."},
     {0},
 };
 
@@ -203,6 +205,28 @@ static void nearest_finds_what_was_meant(void **state)
     assert_null(option_nearest(rows, large));
 }
 
+static void maps_keep_order_and_the_last_value_of_a_key(void **state)
+{
+    (void)state;
+    struct err err;
+    struct sample sample = fresh();
+    assert_int_equal(sample.extra.count, 0);
+    assert_null(option_map_find(&sample.extra, "b"));
+    assert_int_equal(set(&sample, "extra", "b=1=2", &err), 0);
+    assert_int_equal(set(&sample, "extra", "a=", &err), 0);
+    assert_int_equal(set(&sample, "extra", "b=3", &err), 0);
+    assert_int_equal(sample.extra.count, 2);
+    assert_string_equal(sample.extra.keys[0], "b");
+    assert_string_equal(sample.extra.values[0], "3");
+    assert_string_equal(option_map_find(&sample.extra, "a"), "");
+    assert_int_equal(set(&sample, "extra", "=3", &err), GW_EINVAL);
+    assert_int_equal(set(&sample, "extra", "b", &err), GW_EINVAL);
+    assert_string_equal(err.text, "extra: \"b\" must be NAME=VALUE");
+    option_fini(rows, &sample);
+    assert_int_equal(sample.extra.count, 0);
+    option_fini(rows, &sample);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +235,7 @@ int main(void)
         cmocka_unit_test(refusals_say_what_is_allowed),
         cmocka_unit_test(sizes_and_durations_have_units),
         cmocka_unit_test(nearest_finds_what_was_meant),
+        cmocka_unit_test(maps_keep_order_and_the_last_value_of_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,35 @@ static void options_are_set_and_every_mistake_told(void **state)
     option_fini(rows, &sample);
 }
 
+static void maps_take_single_values_under_any_name(void **state)
+{
+    (void)state;
+    struct yaml yaml;
+    struct option_map map = {0};
+    static const struct option row[] = {
+        {"extra", OPTION_MAP, 0, NULL, 0, 0, NULL, "What only a library knows."}, {0}};
+    assert_int_equal(parse(&yaml, "extra:\n  linger.ms: 5\n  \"a=b\": \"\"\n  flag: true\n"), 0);
+    assert_int_equal(yaml_set_options(&yaml, yaml.root, row, &map, NULL), 0);
+    assert_int_equal(map.count, 3);
+    assert_string_equal(map.keys[1], "a=b");
+    assert_string_equal(option_map_find(&map, "linger.ms"), "5");
+    assert_string_equal(option_map_find(&map, "a=b"), "");
+    assert_string_equal(option_map_find(&map, "flag"), "true");
+    yaml_fini(&yaml);
+    assert_int_equal(parse(&yaml, "extra: {a: [1], b: {c: 1}, d: ~, \"\": 1, e: \"\\0\"}\n"), 0);
+    assert_int_equal(yaml_set_options(&yaml, yaml.root, row, &map, NULL), GW_EINVAL);
+    assert_int_equal(yaml.error_count, 5);
+    assert_true(says("a must be a single value"));
+    assert_true(says("d has no value; an empty one is \"\""));
+    yaml_fini(&yaml);
+    assert_int_equal(parse(&yaml, "extra: yes\n"), 0);
+    assert_int_equal(yaml_set_options(&yaml, yaml.root, row, &map, NULL), GW_EINVAL);
+    assert_true(says("extra must be a mapping"));
+    assert_int_equal(map.count, 3);
+    yaml_fini(&yaml);
+    option_fini(row, &map);
+}
+
 static void unknown_keys_get_the_nearest(void **state)
 {
     (void)state;
@@ -227,6 +256,7 @@ int main(void)
         cmocka_unit_test(caret_counts_characters_and_long_lines_are_cut),
         cmocka_unit_test(errors_are_bounded_and_printable),
         cmocka_unit_test(options_are_set_and_every_mistake_told),
+        cmocka_unit_test(maps_take_single_values_under_any_name),
         cmocka_unit_test(unknown_keys_get_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
