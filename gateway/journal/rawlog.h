@@ -35,15 +35,18 @@ enum record_kind {
     RECORD_ID_RECEIVED = 5,      /* QoS 2: PUBLISH stored, PUBREC may go out; always directly behind
                                     its message, in the same chunk */
     RECORD_ID_RELEASED = 6,      /* QoS 2: PUBREL came, PUBCOMP may go out */
+    RECORD_INTAKE = 7,           /* the messages before it in this chunk were taken from an intake
+                                    file up to `position` (sources/paho): never taken again */
 };
 
-/* `vendor` and `client` name the session together. */
+/* `vendor` and `client` name the session together; of an INTAKE, `client` names the file. */
 struct session_record {
     enum record_kind kind;
     struct bytes vendor, client;
     uint32_t expiry_s;  /* MADE, LEFT: 0xffffffff never expires */
     int64_t at_ms;      /* LEFT */
     uint16_t packet_id; /* ID_RECEIVED, ID_RELEASED */
+    uint64_t position;  /* INTAKE */
 };
 
 /* ---- chunk ---- */
@@ -92,6 +95,8 @@ void sessions_apply(struct sessions *sessions, const struct session_record *reco
 void sessions_each(const struct sessions *sessions,
                    void (*each)(void *arg, const struct session_state *state), void *arg);
 uint64_t sessions_count(const struct sessions *sessions);
+/* How far the intake file of that name was taken into the log; 0: never heard of. */
+uint64_t sessions_intake(const struct sessions *sessions, struct bytes name);
 
 /* ---- the log ---- */
 

@@ -109,14 +109,17 @@ void chunk_add_session(struct chunk *chunk, const struct session_record *record)
     if (changes(&chunk->last_client, record->client))
         bits |= HAS_CLIENT;
     struct buffer *body = &chunk->body;
-    size_t size = 1 + varint_bytes(record->expiry_s) + varint_bytes(zigzag_encode(record->at_ms)) +
-                  2 + (bits & HAS_VENDOR ? varbytes_bytes(record->vendor) : 0) +
+    /* One slot for the time or the position: no kind has both. */
+    uint64_t slot =
+        zigzag_encode(record->kind == RECORD_INTAKE ? (int64_t)record->position : record->at_ms);
+    size_t size = 1 + varint_bytes(record->expiry_s) + varint_bytes(slot) + 2 +
+                  (bits & HAS_VENDOR ? varbytes_bytes(record->vendor) : 0) +
                   (bits & HAS_CLIENT ? varbytes_bytes(record->client) : 0);
     buffer_u8(body, (uint8_t)record->kind);
     buffer_varint(body, size);
     buffer_u8(body, bits);
     buffer_varint(body, record->expiry_s);
-    buffer_varint(body, zigzag_encode(record->at_ms));
+    buffer_varint(body, slot);
     buffer_u16_le(body, record->packet_id);
     if (bits & HAS_VENDOR)
         buffer_varbytes(body, record->vendor);
@@ -202,7 +205,11 @@ static int read_session(struct record_reader *reader, struct bytes content, uint
     *out = (struct session_record){.kind = kind};
     uint64_t expiry_s = reader_varint(&in);
     out->expiry_s = (uint32_t)expiry_s;
-    out->at_ms = zigzag_decode(reader_varint(&in));
+    int64_t slot = zigzag_decode(reader_varint(&in));
+    if (kind == RECORD_INTAKE)
+        out->position = (uint64_t)slot;
+    else
+        out->at_ms = slot;
     out->packet_id = reader_u16_le(&in);
     read_names(reader, &in, bits & (HAS_VENDOR | HAS_CLIENT));
     out->vendor = reader->vendor;
@@ -227,7 +234,7 @@ int record_reader_next(struct record_reader *reader, enum record_kind *kind,
         *kind = raw_kind;
         if (raw_kind == RECORD_MESSAGE)
             return read_message(reader, content, message);
-        if (raw_kind >= RECORD_SESSION_MADE && raw_kind <= RECORD_ID_RELEASED)
+        if (raw_kind >= RECORD_SESSION_MADE && raw_kind <= RECORD_INTAKE)
             return read_session(reader, content, raw_kind, session);
         /* A kind of a later version: it takes no sequence number and names nothing. */
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The MQTT sessions that the log knows of (invariant 11): who has one, when it ends, which QoS 2
- * ids were received and not released. Applied in log order, so a restart finds what was durable.
+ * ids were received and not released; and how far each intake file was taken in. Applied in log
+ * order, so a restart finds what was durable.
  * The thread that opens, then the journal thread.
  */
 #include "journal/sessions.h"
@@ -20,8 +21,16 @@ struct session {
     uint8_t key[]; /* size of the vendor (4), vendor, client: no two pairs have the same */
 };
 
+struct intake_position {
+    UT_hash_handle hh;
+    uint64_t position;
+    size_t name_size;
+    uint8_t name[];
+};
+
 struct sessions {
     struct session *table;
+    struct intake_position *intakes; /* one for each worker there ever was: few */
 };
 
 struct sessions *sessions_new(void)
@@ -43,6 +52,12 @@ void sessions_free(struct sessions *sessions)
     struct session *session, *next;
     HASH_ITER(hh, sessions->table, session, next)
     drop(sessions, session);
+    struct intake_position *intake, *next_intake;
+    HASH_ITER(hh, sessions->intakes, intake, next_intake)
+    {
+        HASH_DELETE(hh, sessions->intakes, intake);
+        free(intake);
+    }
     free(sessions);
 }
 
@@ -126,9 +141,35 @@ static void remove_id(struct session *session, uint16_t id)
     session->state.id_count--;
 }
 
+static void apply_intake(struct sessions *sessions, const struct session_record *record)
+{
+    struct intake_position *intake;
+    struct bytes name = record->client;
+    HASH_FIND(hh, sessions->intakes, name.data, name.size, intake);
+    if (intake == NULL) {
+        intake = mem_zalloc(sizeof *intake + name.size);
+        intake->name_size = name.size;
+        if (name.size)
+            memcpy(intake->name, name.data, name.size);
+        HASH_ADD_KEYPTR(hh, sessions->intakes, intake->name, intake->name_size, intake);
+    }
+    intake->position = record->position;
+}
+
+uint64_t sessions_intake(const struct sessions *sessions, struct bytes name)
+{
+    const struct intake_position *intake;
+    HASH_FIND(hh, sessions->intakes, name.data, name.size, intake);
+    return intake ? intake->position : 0;
+}
+
 void sessions_apply(struct sessions *sessions, const struct session_record *record)
 {
     struct session *session = NULL;
+    if (record->kind == RECORD_INTAKE) {
+        apply_intake(sessions, record);
+        return;
+    }
     bool makes = record->kind == RECORD_SESSION_MADE || record->kind == RECORD_ID_RECEIVED;
     session = makes ? find_or_make(sessions, record) : find(sessions, record);
     if (session == NULL)
@@ -145,7 +186,8 @@ void sessions_apply(struct sessions *sessions, const struct session_record *reco
     case RECORD_SESSION_ENDED: drop(sessions, session); break;
     case RECORD_ID_RECEIVED: add_id(session, record->packet_id); break;
     case RECORD_ID_RELEASED: remove_id(session, record->packet_id); break;
-    case RECORD_MESSAGE: break;
+    case RECORD_MESSAGE:
+    case RECORD_INTAKE: break;
     }
 }
 
@@ -192,6 +234,14 @@ void sessions_snapshot(const struct sessions *sessions, struct buffer *out)
 {
     struct chunk records = {0};
     sessions_each(sessions, snapshot_one, &records);
+    const struct intake_position *intake, *next;
+    HASH_ITER(hh, sessions->intakes, intake, next)
+    {
+        struct session_record record = {.kind = RECORD_INTAKE,
+                                        .client = bytes_of(intake->name, intake->name_size),
+                                        .position = intake->position};
+        chunk_add_session(&records, &record);
+    }
     uint8_t frame[FRAME_HEADER_MAX];
     buffer_add(out, frame, frame_encode(frame, 0, 0, records.body.size));
     buffer_add_bytes(out, buffer_bytes(&records.body));

@@ -531,6 +531,49 @@ static void sessions_survive_restart_rotation_and_retention(void **state)
     world_end(&world);
 }
 
+static void take_intake(struct world *world, const char *name, uint64_t position)
+{
+    struct chunk *chunk = chunk_of(world, "m", 1);
+    struct session_record record = {
+        .kind = RECORD_INTAKE, .client = bytes_text(name), .position = position};
+    chunk_add_session(chunk, &record);
+    uint64_t done = done_now(world);
+    rawlog_submit(world->rawlog, chunk);
+    assert_true(wait_done(world, done + 1));
+}
+
+static uint64_t intake_of(const struct world *world, const char *name)
+{
+    return sessions_intake(rawlog_sessions(world->rawlog), bytes_text(name));
+}
+
+static void intake_positions_survive_restart_rotation_and_retention(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world);
+    start(&world);
+    take_intake(&world, "emqx-0", 8);
+    take_intake(&world, "emqx-1", INT64_MAX);
+    take_intake(&world, "emqx-0", 4096);
+    world_close(&world);
+    world_open(&world); /* from the records */
+    assert_int_equal(intake_of(&world, "emqx-0"), 4096);
+    assert_int_equal(intake_of(&world, "emqx-1"), INT64_MAX);
+    assert_int_equal(intake_of(&world, "emqx"), 0);
+    start(&world);
+    submit(&world, "x", 1);
+    assert_true(wait_done(&world, 4));
+    struct journal *journal = rawlog_journal(world.rawlog);
+    assert_int_equal(journal_retain(journal, UINT64_MAX, 0, 0, 0, &world.err), 0);
+    world_close(&world);
+    world_open(&world); /* from the snapshot alone */
+    assert_int_equal(intake_of(&world, "emqx-0"), 4096);
+    assert_int_equal(intake_of(&world, "emqx-1"), INT64_MAX);
+    assert_int_equal(sessions_count(rawlog_sessions(world.rawlog)), 0);
+    world_end(&world);
+}
+
 static void a_damaged_snapshot_is_replaced_by_the_one_before(void **state)
 {
     (void)state;
@@ -575,6 +618,7 @@ int main(void)
         cmocka_unit_test(many_threads_submit_at_once_with_syncs_failing_between),
         cmocka_unit_test(received_times_never_fall_even_when_the_clock_does),
         cmocka_unit_test(sessions_survive_restart_rotation_and_retention),
+        cmocka_unit_test(intake_positions_survive_restart_rotation_and_retention),
         cmocka_unit_test(a_damaged_snapshot_is_replaced_by_the_one_before),
     };
     cmocka_set_test_filter(getenv("TEST")); /* tests/fault/mutants asks for one */
