@@ -45,6 +45,16 @@ struct cli_command {
         .name = "count", .type = OPTION_INT, .offset = offsetof(type_, count), .def = "0",         \
         .min = 0, .max = INT64_MAX, .help = "At most so many; 0: all."                             \
     }
+/* Sinks without a configuration file. */
+#define CLI_ROW_KAFKA(type_, help_)                                                                \
+    {                                                                                              \
+        .name = "kafka", .type = OPTION_STRING, .offset = offsetof(type_, kafka), .help = help_    \
+    }
+#define CLI_ROW_CLICKHOUSE(type_, help_)                                                           \
+    {                                                                                              \
+        .name = "clickhouse", .type = OPTION_STRING, .offset = offsetof(type_, clickhouse),        \
+        .help = help_                                                                              \
+    }
 
 /* What is left beside the options; points into argv. */
 struct cli_arguments {
@@ -70,6 +80,8 @@ int cli_dispatch(const char *verb, const char *summary, const struct cli_action 
 /* "tidegate VERB: sentence" on standard error; returns `code`. */
 int cli_fail(const char *verb, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* --kafka or --clickhouse beside a configuration file: a usage error. */
+int cli_sink_flag_misplaced(const char *verb, const char *type, const char *file);
 /* Everything to standard output; false (and an error told once) when it cannot be written. A reader
  * that went away (head, less) is no error. */
 bool cli_print(struct bytes text);

@@ -235,7 +235,7 @@ static int config_get(const struct decode_options *options, struct config **out)
 {
     struct buffer errors = {0};
     int rc = options->config ? config_load(options->config, &disk_real, out, &errors)
-                             : config_embedded(NULL, NULL, NULL, out, &errors);
+                             : config_embedded(&(struct config_places){0}, out, &errors);
     if (errors.size)
         fwrite(errors.data, 1, errors.size, stderr);
     buffer_fini(&errors);

@@ -11,7 +11,7 @@
 #include "gateway.h"
 
 struct run_options {
-    char *data, *listen, *admin, *config;
+    char *data, *listen, *admin, *config, *kafka, *clickhouse;
 };
 
 #define AT(member) offsetof(struct run_options, member)
@@ -30,6 +30,8 @@ static const struct option run_rows[] = {
      .offset = AT(admin),
      .help = "Where metrics, health and status are served; without a configuration "
              "127.0.0.1:9464."},
+    CLI_ROW_KAFKA(struct run_options, "Send to Kafka too, with the defaults of that sink."),
+    CLI_ROW_CLICKHOUSE(struct run_options, "Send to ClickHouse too; further URLs are replicas."),
     {.name = "config",
      .type = OPTION_PATH,
      .offset = AT(config),
@@ -43,18 +45,23 @@ static const struct cli_command run_command = {
     .arguments = "",
     .summary = "Run the gateway until SIGTERM or SIGINT.",
     .rows = run_rows,
-    .more = "Without --config: anonymous clients of this machine publish to v1/VENDOR/CODEC or\n"
-            "v1/VENDOR/DEVICE/CODEC, readings are in DIR/parquet/dt=YYYY-MM-DD/. Options win over\n"
-            "the configuration. SIGHUP reads configuration, mappings and passwords again, all or\n"
-            "nothing.\n",
+    .more =
+        "Without --config: anonymous clients of this machine publish to v1/VENDOR/CODEC or\n"
+        "v1/VENDOR/DEVICE/CODEC, readings are in DIR/parquet/dt=YYYY-MM-DD/. Options win over\n"
+        "the configuration; --kafka and --clickhouse are for the built-in one only (with a\n"
+        "file, `sinks` says where readings go; `tidegate validate --embedded --kafka ...` prints\n"
+        "one to begin with). SIGHUP reads configuration, mappings and passwords again, all or\n"
+        "nothing.\n",
 };
 
 /* Also the reload function of gateway_run. */
 static int config_make(void *arg, struct config **out, struct buffer *errors)
 {
     const struct run_options *options = arg;
+    const struct config_places places = {options->data, options->listen, options->admin,
+                                         options->kafka, options->clickhouse};
     if (options->config == NULL)
-        return config_embedded(options->data, options->listen, options->admin, out, errors);
+        return config_embedded(&places, out, errors);
     int rc = config_load(options->config, &disk_real, out, errors);
     if (rc)
         return rc;
@@ -75,6 +82,9 @@ static int run(struct run_options *options)
     struct buffer errors = {0};
     if (options->config == NULL && options->data == NULL)
         return cli_fail("run", EXIT_CODE_USAGE, "needs --data DIR, or --config FILE");
+    if (options->config && (options->kafka || options->clickhouse))
+        return cli_sink_flag_misplaced("run", options->kafka ? "kafka" : "clickhouse",
+                                       options->config);
     int rc = config_make(options, &config, &errors);
     if (errors.size)
         fwrite(errors.data, 1, errors.size, stderr);

@@ -11,7 +11,7 @@
 #include "model/batch_json.h"
 
 struct validate_options {
-    char *config;
+    char *config, *kafka, *clickhouse;
     bool embedded, reference, json;
 };
 
@@ -23,6 +23,8 @@ static const struct option validate_rows[] = {
      .offset = AT(embedded),
      .def = "false",
      .help = "Check and print what `run` does without a file."},
+    CLI_ROW_KAFKA(struct validate_options, "With --embedded: what `run --kafka` would do."),
+    CLI_ROW_CLICKHOUSE(struct validate_options, "With --embedded: `run --clickhouse`."),
     {.name = "reference",
      .type = OPTION_BOOL,
      .offset = AT(reference),
@@ -114,6 +116,14 @@ static void result_text(const char *name, const struct config *config, struct by
                config->vendor_count, config->route_count, config->sink_count, config->digest);
 }
 
+static void text_print(const struct config_places *places)
+{
+    struct buffer text = {0};
+    config_embedded_text(places, &text);
+    cli_print(buffer_bytes(&text));
+    buffer_fini(&text);
+}
+
 /* ---- verb ---- */
 
 static int check(const struct validate_options *options)
@@ -121,12 +131,14 @@ static int check(const struct validate_options *options)
     struct config *config = NULL;
     struct buffer errors = {0};
     const char *name = options->config ? options->config : "built-in";
+    const struct config_places places = {.kafka = options->kafka,
+                                         .clickhouse = options->clickhouse};
     int rc = options->config ? config_load(options->config, &disk_real, &config, &errors)
-                             : config_embedded(NULL, NULL, NULL, &config, &errors);
+                             : config_embedded(&places, &config, &errors);
     if (options->json)
         result_json(name, rc ? NULL : config, buffer_bytes(&errors));
     else if (options->embedded && rc == 0)
-        cli_print(bytes_text(config_embedded_text()));
+        text_print(&places);
     else
         result_text(name, rc ? NULL : config, buffer_bytes(&errors));
     buffer_fini(&errors);
@@ -147,6 +159,9 @@ static int validate(const struct validate_options *options)
     if ((options->config != NULL) == options->embedded)
         return cli_fail("validate", EXIT_CODE_USAGE,
                         "needs one of --config FILE, --embedded, --reference");
+    if (options->config && (options->kafka || options->clickhouse))
+        return cli_sink_flag_misplaced("validate", options->kafka ? "kafka" : "clickhouse",
+                                       options->config);
     return check(options);
 }
 

@@ -158,14 +158,15 @@ int config_override(struct config *config, const char *data, const char *listen,
     return bad_data || bad_listen || bad_admin ? GW_EINVAL : 0;
 }
 
-int config_embedded(const char *data, const char *listen, const char *admin, struct config **out,
-                    struct buffer *errors)
+int config_embedded(const struct config_places *places, struct config **out, struct buffer *errors)
 {
     struct config *config;
-    int rc = config_parse(bytes_text(config_embedded_text()), NULL, "built-in", &disk_real, &config,
-                          errors);
+    struct buffer text = {0};
+    config_embedded_text(places, &text);
+    int rc = config_parse(buffer_bytes(&text), NULL, "built-in", &disk_real, &config, errors);
+    buffer_fini(&text);
     if (rc == 0) {
-        rc = config_override(config, data, listen, admin, errors);
+        rc = config_override(config, places->data, places->listen, places->admin, errors);
         if (rc)
             config_free(config);
         else

@@ -107,15 +107,22 @@ struct config {
  * error after the other, each with file:line:column, the line, a caret, and what to do. */
 int config_load(const char *path, const struct disk *disk, struct config **out,
                 struct buffer *errors);
-/* DESIGN 12, "Without a configuration file". `listen` and `admin` null: the defaults. */
-int config_embedded(const char *data, const char *listen, const char *admin, struct config **out,
-                    struct buffer *errors);
+
+/* What the command line tells in place of a file; null: the default, or no such sink. */
+struct config_places {
+    const char *data, *listen, *admin;
+    const char *kafka;      /* HOST:PORT[,HOST:PORT...]: a sink of that type beside Parquet */
+    const char *clickhouse; /* http://HOST:PORT/DATABASE[,...]: the same */
+};
+/* DESIGN 12, "Without a configuration file". */
+int config_embedded(const struct config_places *places, struct config **out, struct buffer *errors);
+/* The text that config_embedded parses, appended: `tidegate validate --embedded` prints it, to begin
+ * a file with. Addresses and folder stand in it as they are by default. */
+void config_embedded_text(const struct config_places *places, struct buffer *out);
 /* What the command line wins over, for both: null leaves what is there. Before anybody else has the
  * configuration. */
 int config_override(struct config *config, const char *data, const char *listen, const char *admin,
                     struct buffer *errors);
-/* The text that config_embedded parses: `tidegate validate --embedded` prints it. */
-const char *config_embedded_text(void);
 void config_free(struct config *config); /* accepts null */
 /* The reference: every option of every table with type, range, default and sentence. */
 void config_reference(struct buffer *out);

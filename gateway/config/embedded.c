@@ -3,9 +3,8 @@
  * The configuration that `tidegate run` has without a file, as text: it goes through the same reader
  * as a file, and people can print it to begin with. One topic form for every codec there is.
  */
-#include <pthread.h>
-
 #include "config/config.h"
+#include "model/batch_json.h"
 
 static const char head[] =
     "# What `tidegate run` does without a configuration file.\n"
@@ -30,24 +29,27 @@ static const char tail[] = "\n"
                            "sinks:\n"
                            "  - type: parquet\n";
 
-static struct buffer text; /* made once, lives as long as the process */
-
-static void text_make(void)
+/* A sink beside Parquet. Whatever the command line holds, it stays one text: the escapes of JSON are
+ * those of YAML in double quotes. */
+static void sink_add(const char *type, const char *option, const char *value, struct buffer *out)
 {
-    buffer_add_text(&text, head);
-    for (size_t i = 0; codec_at(i); i++) {
-        const char *name = codec_at(i)->name;
-        buffer_printf(&text, "  # %s\n", codec_at(i)->summary);
-        buffer_printf(&text, "  - {topic: \"v1/{vendor}/%s\", codec: %s}\n", name, name);
-        buffer_printf(&text, "  - {topic: \"v1/{vendor}/{device}/%s\", codec: %s}\n", name, name);
-    }
-    buffer_add_text(&text, tail);
-    buffer_u8(&text, '\0');
+    if (value == NULL)
+        return;
+    buffer_printf(out, "  - type: %s\n    %s: ", type, option);
+    json_string(bytes_text(value), out);
+    buffer_u8(out, '\n');
 }
 
-const char *config_embedded_text(void)
+void config_embedded_text(const struct config_places *places, struct buffer *out)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, text_make);
-    return (const char *)text.data;
+    buffer_add_text(out, head);
+    for (size_t i = 0; codec_at(i); i++) {
+        const char *name = codec_at(i)->name;
+        buffer_printf(out, "  # %s\n", codec_at(i)->summary);
+        buffer_printf(out, "  - {topic: \"v1/{vendor}/%s\", codec: %s}\n", name, name);
+        buffer_printf(out, "  - {topic: \"v1/{vendor}/{device}/%s\", codec: %s}\n", name, name);
+    }
+    buffer_add_text(out, tail);
+    sink_add("kafka", "brokers", places->kafka, out);
+    sink_add("clickhouse", "url", places->clickhouse, out);
 }

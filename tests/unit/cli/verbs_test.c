@@ -179,9 +179,27 @@ static void validate_prints_embedded_and_reference(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(run(fixture, "tidegate validate --embedded", NULL), 0);
-    assert_string_equal(fixture->out, config_embedded_text());
+    struct buffer text = {0};
+    config_embedded_text(&(struct config_places){0}, &text);
+    buffer_u8(&text, '\0');
+    assert_string_equal(fixture->out, (char *)text.data);
+    buffer_fini(&text);
     assert_int_equal(run(fixture, "tidegate validate --reference", NULL), 0);
     assert_non_null(strstr(fixture->out, "segment_size: 64MiB"));
+}
+
+static void sinks_of_the_command_line_do_not_go_with_a_file(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const lines[] = {
+        "tidegate run --data x --config c.yaml --kafka h:1",
+        "tidegate run --config c.yaml --clickhouse http://h:1/d",
+        "tidegate validate --config c.yaml --clickhouse http://h:1/d",
+    };
+    for (size_t i = 0; i < array_count(lines); i++) {
+        assert_int_equal(run(fixture, lines[i], NULL), EXIT_CODE_USAGE);
+        assert_non_null(strstr(fixture->err, "put the sink into c.yaml, below `sinks`"));
+    }
 }
 
 static void bad_configuration_ends_with_78_and_all_errors(void **state)
@@ -525,6 +543,7 @@ int main(void)
         TEST(mistakes_on_the_command_line_end_with_two),
         TEST(version_tells_what_is_in_it),
         TEST(validate_prints_embedded_and_reference),
+        TEST(sinks_of_the_command_line_do_not_go_with_a_file),
         TEST(bad_configuration_ends_with_78_and_all_errors),
         TEST(decode_prints_rows_as_json),
         TEST(decode_takes_device_hex_and_zone),

@@ -111,7 +111,7 @@ static int setup(void **state)
     bench.state_dir = mem_printf("%s/state", bench.folder.path);
     assert_int_equal(disk_make_dirs(&disk_real, bench.state_dir), 0);
     struct buffer errors = {0};
-    if (config_embedded(bench.folder.path, NULL, NULL, &bench.config, &errors))
+    if (config_embedded(&(struct config_places){.data = bench.folder.path}, &bench.config, &errors))
         fail_msg("%.*s", (int)errors.size, (const char *)errors.data);
     buffer_fini(&errors);
     bench.readings_disk = &disk_real;
@@ -430,7 +430,8 @@ static void a_reload_takes_metrics_that_were_added(void **state)
     struct config *next;
     struct buffer errors = {0};
     struct err err;
-    assert_int_equal(config_embedded(bench.folder.path, NULL, NULL, &next, &errors), 0);
+    assert_int_equal(
+        config_embedded(&(struct config_places){.data = bench.folder.path}, &next, &errors), 0);
     struct metric nitrate = {.name = "nitrate", .unit = "mg/L", .help = ""};
     assert_int_equal(vocabulary_add(next->vocabulary, &nitrate, &err), 0);
     next->digest ^= 1;

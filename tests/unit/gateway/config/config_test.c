@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/yaml.h"
 #include "config/config.h"
 #include "lib/temp_dir.h"
 
@@ -107,7 +108,9 @@ static void embedded_default_is_what_the_design_says(void **state)
 {
     struct fixture *fixture = *state;
     struct config *config;
-    assert_int_equal(config_embedded("somewhere", NULL, NULL, &config, &fixture->errors), 0);
+    assert_int_equal(
+        config_embedded(&(struct config_places){.data = "somewhere"}, &config, &fixture->errors),
+        0);
     assert_int_equal(fixture->errors.size, 0);
     assert_null(config->path);
     assert_string_equal(config->data, "somewhere");
@@ -127,12 +130,24 @@ static void embedded_default_is_what_the_design_says(void **state)
     config_free(config);
 }
 
+static char *embedded_text(const struct config_places *places)
+{
+    struct buffer out = {0};
+    config_embedded_text(places, &out);
+    char *text = bytes_strdup(buffer_bytes(&out));
+    buffer_fini(&out);
+    return text;
+}
+
 static void embedded_text_as_a_file_means_the_same(void **state)
 {
     struct fixture *fixture = *state;
     struct config *embedded;
-    assert_int_equal(config_embedded("x", NULL, NULL, &embedded, &fixture->errors), 0);
-    struct config *file = load_good(fixture, config_embedded_text());
+    assert_int_equal(
+        config_embedded(&(struct config_places){.data = "x"}, &embedded, &fixture->errors), 0);
+    char *text = embedded_text(&(struct config_places){0});
+    struct config *file = load_good(fixture, text);
+    free(text);
     assert_int_equal(file->digest, embedded->digest);
     assert_int_equal(file->route_count, embedded->route_count);
     config_free(file);
@@ -143,15 +158,41 @@ static void embedded_default_takes_addresses_and_refuses_bad_ones(void **state)
 {
     struct fixture *fixture = *state;
     struct config *config;
-    assert_int_equal(config_embedded("x", "127.0.0.1:0", "[::1]:0", &config, &fixture->errors), 0);
+    struct config_places places = {.data = "x", .listen = "127.0.0.1:0", .admin = "[::1]:0"};
+    assert_int_equal(config_embedded(&places, &config, &fixture->errors), 0);
     assert_string_equal(config->mqtt.listen, "127.0.0.1:0");
     assert_string_equal(config->admin_listen, "[::1]:0");
     config_free(config);
-    assert_int_equal(config_embedded("x", "nowhere", "127.0.0.1:99999", &config, &fixture->errors),
-                     GW_EINVAL);
+    places.listen = "nowhere";
+    places.admin = "127.0.0.1:99999";
+    assert_int_equal(config_embedded(&places, &config, &fixture->errors), GW_EINVAL);
     buffer_u8(&fixture->errors, '\0');
     assert_non_null(strstr((char *)fixture->errors.data, "--listen nowhere"));
     assert_non_null(strstr((char *)fixture->errors.data, "--admin 127.0.0.1:99999"));
+}
+
+/* The sinks that the text has beside Parquet, whatever stands on the command line. */
+static void embedded_sinks_hold_what_was_given(void **state)
+{
+    static const char *const values[] = {"a:1,b:2", "http://h:8123/db", "x\"\n  - type: discard",
+                                         "' # \\ \t {", ""};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < array_count(values); i++) {
+        struct config_places places = {.kafka = values[i], .clickhouse = values[i]};
+        struct yaml yaml;
+        char *text = embedded_text(&places);
+        assert_int_equal(yaml_parse(&yaml, bytes_text(text), "built-in", &fixture->errors), 0);
+        const struct yaml_node *sinks = yaml_find(yaml.root, "sinks");
+        assert_int_equal(sinks->count, 3);
+        const struct yaml_node *kafka = sinks->first->next, *clickhouse = kafka->next;
+        assert_string_equal(yaml_find(sinks->first, "type")->text, "parquet");
+        assert_string_equal(yaml_find(kafka, "type")->text, "kafka");
+        assert_string_equal(yaml_find(kafka, "brokers")->text, values[i]);
+        assert_string_equal(yaml_find(clickhouse, "type")->text, "clickhouse");
+        assert_string_equal(yaml_find(clickhouse, "url")->text, values[i]);
+        yaml_fini(&yaml);
+        free(text);
+    }
 }
 
 static void reference_is_a_text_that_parses(void **state)
@@ -438,7 +479,7 @@ static void files_that_are_no_configuration_are_refused_quickly(void **state)
 static void every_prefix_of_a_file_is_read_or_refused(void **state)
 {
     struct fixture *fixture = *state;
-    const char *whole = config_embedded_text();
+    char *whole = embedded_text(&(struct config_places){0});
     size_t size = strlen(whole);
     for (size_t cut = 0; cut < size; cut += 3) {
         char *text = bytes_strdup(bytes_of(whole, cut));
@@ -449,6 +490,7 @@ static void every_prefix_of_a_file_is_read_or_refused(void **state)
             assert_true(fixture->errors.size > 0);
         free(text);
     }
+    free(whole);
 }
 
 /* ---- digest ---- */
@@ -524,6 +566,7 @@ int main(void)
         TEST(embedded_default_is_what_the_design_says),
         TEST(embedded_text_as_a_file_means_the_same),
         TEST(embedded_default_takes_addresses_and_refuses_bad_ones),
+        TEST(embedded_sinks_hold_what_was_given),
         TEST(reference_is_a_text_that_parses),
         TEST(file_fills_every_part),
         TEST(vendor_without_topics_gets_those_of_its_routes),
