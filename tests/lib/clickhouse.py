@@ -8,7 +8,7 @@ pid, and by the kernel when the test itself dies. Nothing but the standard libra
         server.kill(); server.start()               # the same data, the same port
 
 18.16 is Debian's clickhouse-server, 26.7 a library from npm behind tests/chdb/server.c; deploy/setup
---clickhouse brings both. missing(version) says why one cannot be had. Users: `default` may do all;
+--clickhouse and --clickhouse-26 bring them. missing(version) says why one cannot be had. Users: `default` may do all;
 `gateway` (password PASSWORD) may insert and describe, which 26.7 enforces by grants; `reader` only reads.
 
 TIDEGATE_CLICKHOUSE (a clickhouse-server 18.16) and TIDEGATE_CHDB (a folder) name others than those of setup.
@@ -91,7 +91,7 @@ def missing(version):
         names = ("libchdb.so", "clickhouse-26.7")
         if all(os.path.exists(os.path.join(CHDB, name)) for name in names):
             return None
-        return f"no ClickHouse 26.7 in {CHDB}: deploy/setup --clickhouse brings it"
+        return f"no ClickHouse 26.7 in {CHDB}: deploy/setup --clickhouse-26 brings it"
     program = server_program()
     if program is None:
         return "no clickhouse-server: deploy/setup --clickhouse brings it"
