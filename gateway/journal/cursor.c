@@ -16,10 +16,11 @@
 
 enum {
     MAGIC = 0x31434754, /* "TGC1" */
-    VERSION = 1,
+    VERSION = 2,        /* 1 had no settled position and no readings */
     SLOT_BYTES = 512,
     SLOT_STRIDE = 4096, /* a page each: one torn write cannot reach both */
     FILE_BYTES = 2 * SLOT_STRIDE,
+    SETTLED_OFFSET = 40 + 16 * CURSOR_UNITS_MAX,
 };
 
 struct cursor {
@@ -49,6 +50,8 @@ static void slot_encode(const struct cursor_state *state, struct identity identi
         store_u64_le(out + 40 + 16 * i, state->units[i].first_seq);
         store_u64_le(out + 48 + 16 * i, state->units[i].last_seq);
     }
+    store_u64_le(out + SETTLED_OFFSET, state->settled_seq);
+    store_u64_le(out + SETTLED_OFFSET + 8, state->readings);
     store_u32_le(out + SLOT_BYTES - 4, crc32c(0, bytes_of(out, SLOT_BYTES - 4)));
 }
 
@@ -58,6 +61,26 @@ struct slot {
     struct identity identity;
     struct cursor_state state;
 };
+
+/* What stands behind the head of a slot of a version that we know; false: never written so. */
+static bool fields_decode(const uint8_t *raw, unsigned version, struct cursor_state *state)
+{
+    if (state->unit_count > CURSOR_UNITS_MAX)
+        return false;
+    struct reader in = reader_of(bytes_of(raw + 40, SLOT_BYTES - 40));
+    for (uint32_t i = 0; i < state->unit_count; i++) {
+        state->units[i].first_seq = reader_u64_le(&in);
+        state->units[i].last_seq = reader_u64_le(&in);
+    }
+    /* In version 1 there was no destination that could lose what it had confirmed. */
+    state->settled_seq = state->next_seq;
+    if (version == 1)
+        return true;
+    struct reader settled = reader_of(bytes_of(raw + SETTLED_OFFSET, 16));
+    state->settled_seq = reader_u64_le(&settled);
+    state->readings = reader_u64_le(&settled);
+    return state->settled_seq <= state->next_seq;
+}
 
 static void slot_decode(const uint8_t *raw, struct slot *out)
 {
@@ -78,12 +101,8 @@ static void slot_decode(const uint8_t *raw, struct slot *out)
     out->state.next_seq = reader_u64_le(&in);
     out->state.generation = reader_u32_le(&in);
     out->state.unit_count = reader_u32_le(&in);
-    if (version == VERSION && out->state.unit_count > CURSOR_UNITS_MAX)
+    if (version <= VERSION && !fields_decode(raw, version, &out->state))
         return;
-    for (uint32_t i = 0; version == VERSION && i < out->state.unit_count; i++) {
-        out->state.units[i].first_seq = reader_u64_le(&in);
-        out->state.units[i].last_seq = reader_u64_le(&in);
-    }
     out->version = version;
 }
 
@@ -195,6 +214,13 @@ static int open_existing(struct cursor *cursor, const struct slot *slot, unsigne
 int cursor_open(struct cursor **out, const struct disk *disk, const char *path,
                 struct identity identity, struct err *err)
 {
+    const struct cursor_state first = {.next_seq = 1, .settled_seq = 1};
+    return cursor_open_from(out, disk, path, identity, &first, err);
+}
+
+int cursor_open_from(struct cursor **out, const struct disk *disk, const char *path,
+                     struct identity identity, const struct cursor_state *first, struct err *err)
+{
     struct cursor *cursor = mem_zalloc(sizeof *cursor);
     *cursor =
         (struct cursor){.disk = disk, .path = mem_strdup(path), .fd = -1, .identity = identity};
@@ -202,8 +228,7 @@ int cursor_open(struct cursor **out, const struct disk *disk, const char *path,
     unsigned which = 0;
     int rc = read_slots(disk, path, &slot, &which, err);
     if (rc == GW_ENOENT) {
-        const struct cursor_state first = {.next_seq = 1};
-        rc = write_anew(cursor, &first, err);
+        rc = write_anew(cursor, first, err);
     } else if (rc == 0) {
         rc = open_existing(cursor, &slot, which, err);
     }
@@ -228,7 +253,7 @@ static void distrust(struct cursor *cursor)
 
 int cursor_save(struct cursor *cursor, const struct cursor_state *state, struct err *err)
 {
-    gw_assert(state->unit_count <= CURSOR_UNITS_MAX);
+    gw_assert(state->unit_count <= CURSOR_UNITS_MAX && state->settled_seq <= state->next_seq);
     if (cursor->fd < 0)
         return write_anew(cursor, state, err);
     uint8_t raw[SLOT_BYTES];

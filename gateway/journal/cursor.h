@@ -34,6 +34,9 @@ struct cursor;
  * an error with a text that names the way out; it is never skipped over. */
 int cursor_open(struct cursor **out, const struct disk *disk, const char *path,
                 struct identity identity, struct err *err);
+/* The same; a cursor that is made begins as `first` says. */
+int cursor_open_from(struct cursor **out, const struct disk *disk, const char *path,
+                     struct identity identity, const struct cursor_state *first, struct err *err);
 const struct cursor_state *cursor_state(const struct cursor *cursor);
 /* Write and sync. After an error the cursor is not trusted: the next save writes a new file. */
 int cursor_save(struct cursor *cursor, const struct cursor_state *state, struct err *err);

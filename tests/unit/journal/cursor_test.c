@@ -43,6 +43,8 @@ static struct cursor_state state_of(uint64_t n)
 {
     return (struct cursor_state){
         .next_seq = n,
+        .settled_seq = n / 2,
+        .readings = 7 * n,
         .generation = (uint32_t)n % 5,
         .unit_count = 2,
         .units = {{n, n + 9}, {n + 10, n + 19}},
@@ -55,6 +57,8 @@ static void assert_state(const struct cursor_state *state, uint64_t n)
     assert_int_equal(state->generation, n % 5);
     assert_int_equal(state->unit_count, 2);
     assert_int_equal(state->units[1].last_seq, n + 19);
+    assert_int_equal(state->settled_seq, n / 2);
+    assert_int_equal(state->readings, 7 * n);
 }
 
 /* What a new process would find. */
@@ -243,11 +247,11 @@ static void a_wrong_damaged_or_newer_file_is_refused_with_a_way_out(void **state
     file.data[4096 + 20] ^= 1;
     for (int slot = 0; slot < 2; slot++) {
         uint8_t *raw = file.data + slot * 4096;
-        store_u16_le(raw + 4, 2);
+        store_u16_le(raw + 4, 3);
         store_u32_le(raw + 508, crc32c(0, bytes_of(raw, 508)));
     }
     kit_store(world.path, buffer_bytes(&file));
-    expect_refusal(&world, GW_EVERSION, "format 2, this program reads up to 1");
+    expect_refusal(&world, GW_EVERSION, "format 3, this program reads up to 2");
     unlink(world.path);
     struct cursor *cursor;
     struct err err;
@@ -255,6 +259,68 @@ static void a_wrong_damaged_or_newer_file_is_refused_with_a_way_out(void **state
     cursor_close(cursor);
     expect_refusal(&world, GW_EINVAL, "belongs to the journal 0000000000000007");
     buffer_fini(&file);
+    world_end(&world);
+}
+
+/* As the program before wrote it: zeros where the settled position and the readings stand now. */
+static void make_version_1(uint8_t *raw)
+{
+    store_u16_le(raw + 4, 1);
+    memset(raw + 168, 0, 16);
+    store_u32_le(raw + 508, crc32c(0, bytes_of(raw, 508)));
+}
+
+static void a_file_of_version_1_is_read_with_all_of_it_settled(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world);
+    struct cursor *cursor;
+    struct err err;
+    assert_int_equal(cursor_open(&cursor, &disk_real, world.path, ours, &err), 0);
+    const struct cursor_state next = state_of(30);
+    assert_int_equal(cursor_save(cursor, &next, &err), 0);
+    cursor_close(cursor);
+    struct buffer file = {0};
+    kit_load(world.path, &file);
+    make_version_1(file.data);
+    make_version_1(file.data + 4096);
+    kit_store(world.path, buffer_bytes(&file));
+    assert_int_equal(cursor_open(&cursor, &disk_real, world.path, ours, &err), 0);
+    assert_int_equal(cursor_state(cursor)->next_seq, 30);
+    assert_int_equal(cursor_state(cursor)->settled_seq, 30);
+    assert_int_equal(cursor_state(cursor)->readings, 0);
+    assert_int_equal(cursor_state(cursor)->units[1].last_seq, 49);
+    cursor_close(cursor);
+    /* Opening saved one slot in the new form; the other is still of version 1. */
+    kit_load(world.path, &file);
+    struct cursor_state peeked;
+    struct identity identity;
+    assert_int_equal(cursor_peek(&disk_real, world.path, &peeked, &identity, &err), 0);
+    assert_int_equal(peeked.settled_seq, 30);
+    buffer_fini(&file);
+    world_end(&world);
+}
+
+static void a_new_cursor_begins_where_it_is_told(void **state)
+{
+    (void)state;
+    struct world world;
+    world_make(&world);
+    const struct cursor_state first = {.next_seq = 70, .settled_seq = 70, .readings = 9};
+    for (int round = 0; round < 2; round++) {
+        struct cursor *cursor;
+        struct err err;
+        /* The second time it is there, and counts. */
+        const struct cursor_state other = {.next_seq = 500, .settled_seq = 500};
+        assert_int_equal(
+            cursor_open_from(&cursor, &disk_real, world.path, ours, round ? &other : &first, &err),
+            0);
+        assert_int_equal(cursor_state(cursor)->next_seq, 70);
+        assert_int_equal(cursor_state(cursor)->settled_seq, 70);
+        assert_int_equal(cursor_state(cursor)->readings, 9);
+        cursor_close(cursor);
+    }
     world_end(&world);
 }
 
@@ -266,6 +332,8 @@ int main(void)
         cmocka_unit_test(every_failing_call_keeps_the_last_save_or_the_one_tried),
         cmocka_unit_test(losing_power_at_any_call_keeps_the_last_save_or_the_one_tried),
         cmocka_unit_test(after_a_failed_sync_the_file_is_replaced),
+        cmocka_unit_test(a_file_of_version_1_is_read_with_all_of_it_settled),
+        cmocka_unit_test(a_new_cursor_begins_where_it_is_told),
         cmocka_unit_test(a_wrong_damaged_or_newer_file_is_refused_with_a_way_out),
     };
     cmocka_set_test_filter(getenv("TEST")); /* tests/fault/mutants asks for one */
