@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/zone.h"
 
@@ -51,6 +52,17 @@ int load_file(const struct disk *disk, const char *path, struct buffer *out, str
         return err_set(err, GW_EINVAL, "is larger than %d MiB, which no configuration is",
                        CONFIG_FILE_BYTES_MAX >> 20);
     return rc < 0 ? err_set(err, GW_EINVAL, "cannot be read: %s", strerror(-rc)) : 0;
+}
+
+void load_check_private(struct load *load, const struct yaml_node *at, const char *path)
+{
+    struct stat stat_buffer;
+    if (stat(path, &stat_buffer) != 0)
+        return; /* reading it gives the error */
+    if (stat_buffer.st_mode & (S_IRWXO | S_IWGRP))
+        yaml_error(&load->yaml, at,
+                   "%s: others may read it or its group may write it (mode %04o): chmod 640 %s",
+                   path, (unsigned)(stat_buffer.st_mode & 07777), path);
 }
 
 void load_digest_bytes(struct load *load, struct bytes in)

@@ -75,7 +75,8 @@ struct route_entry {
     char *topic, *codec, *vendor, *timezone, *mapping;
 };
 struct sink_entry {
-    char *name, *type;
+    char *name, *type, *start;
+    int when_full;
 };
 extern const struct option config_vendor_rows[], config_metric_rows[], config_route_rows[],
     config_sink_rows[];
@@ -86,6 +87,9 @@ int config_vendor_read(struct load *load, const struct yaml_node *node); /* vend
 int config_metric_read(struct load *load, const struct yaml_node *node); /* vocabulary.c */
 int config_route_read(struct load *load, const struct yaml_node *node);  /* routes.c */
 int config_sink_read(struct load *load, const struct yaml_node *node);   /* sinks.c */
+/* sinks.c: the paths among a sink's own options that end in `_file`. */
+void config_sink_files(struct load *load, const struct yaml_node *node, const struct option *rows,
+                       void *options);
 
 /* vendors.c: what can be told only when all entries are there: default topics, password files. */
 void config_vendors_finish(struct load *load, const struct yaml_node *list);
@@ -104,6 +108,8 @@ void load_check_zone(struct load *load, const struct yaml_node *at, const char *
 char *load_path(const struct load *load, const char *path);
 /* The file, through symbolic links, at most CONFIG_FILE_BYTES_MAX: an error sentence, or 0. */
 int load_file(const struct disk *disk, const char *path, struct buffer *out, struct err *err);
+/* An error when others than its owner and group may read the file: it holds secrets. */
+void load_check_private(struct load *load, const struct yaml_node *at, const char *path);
 /* Put a text (null: none) or a number into the digest of what decoding means. */
 void load_digest_text(struct load *load, const char *text);
 void load_digest_bytes(struct load *load, struct bytes in);

@@ -15,6 +15,7 @@
 static const char *const anonymous_names[] = {"refuse", "loopback", "allow", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const subscribe_names[] = {"refuse", "accept", NULL};
+static const char *const when_full_names[] = {"hold", "park", NULL}; /* enum config_when_full */
 static const char *const kind_names[] = {"gauge", "counter", "state", "alarm", NULL};
 
 const struct option config_top_rows[] = {
@@ -293,6 +294,22 @@ const struct option config_sink_rows[] = {
      .type = OPTION_STRING,
      .offset = AT(name),
      .help = "Unique; names its cursor file. Default: the type."},
+    {.name = "when_full",
+     .type = OPTION_ENUM,
+     .offset = AT(when_full),
+     .def = "hold",
+     .names = when_full_names,
+     .help = "When the logs are full and this sink still needs their oldest part: hold takes "
+             "nothing more in until it has caught up; park gives up that part for this sink, notes "
+             "the range (`tidegate lane ls`) and raises an alarm."},
+    {.name = "start",
+     .type = OPTION_STRING,
+     .offset = AT(start),
+     .def = "earliest",
+     .help =
+         "Where a sink begins that has no cursor yet: earliest (all that the logs hold), latest "
+         "(what comes from now on), or from what was received since a time, as "
+         "2026-11-01T08:00:00+08:00, or a day in UTC, as 2026-11-01."},
     {0},
 };
 #undef AT

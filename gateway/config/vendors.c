@@ -3,10 +3,7 @@
  * Entries of the list `vendors`, and their password files: each is read here once, to say at once
  * what is wrong with it, and again when the gateway takes the configuration over.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config/load.h"
 
@@ -127,17 +124,6 @@ static void topics_default(struct load *load, struct config_vendor *vendor)
 }
 
 /* Hashes with few iterations are worth hiding, and whoever may write the file may log in. */
-static void mode_check(struct load *load, const struct yaml_node *at, const char *path)
-{
-    struct stat stat_buffer;
-    if (stat(path, &stat_buffer) != 0)
-        return; /* reading it gives the error */
-    if (stat_buffer.st_mode & (S_IRWXO | S_IWGRP))
-        yaml_error(&load->yaml, at,
-                   "%s: others may read it or its group may write it (mode %04o): chmod 640 %s",
-                   path, (unsigned)(stat_buffer.st_mode & 07777), path);
-}
-
 static int passwords_check(struct load *load, const struct yaml_node *at,
                            const struct config_vendor *vendors, size_t count)
 {
@@ -182,7 +168,7 @@ void config_vendors_finish(struct load *load, const struct yaml_node *list)
             topics_default(load, vendor);
         if (vendor->passwords == NULL || yaml_find(node, "passwords") == NULL)
             continue;
-        mode_check(load, load_at(node, "passwords"), vendor->passwords);
+        load_check_private(load, load_at(node, "passwords"), vendor->passwords);
         passwords_check(load, load_at(node, "passwords"), vendor, 1);
     }
     if (load->yaml.error_count == 0)
