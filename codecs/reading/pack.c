@@ -6,8 +6,8 @@
  * few copies of fixed size and five varints. Separate from the Kafka sink, which knows where records
  * go and not what is in them. Lane's thread.
  *
- * Fields stand in the order of their numbers, and defaults (empty, zero) are left out, as proto3
- * wants it: then the bytes are those of the generated code.
+ * Fields stand in the order of their numbers, all of them but value and unscaled where there is no
+ * value: then the bytes are those of the generated code.
  */
 #include "codecs/reading/pack.h"
 
@@ -45,8 +45,8 @@ enum {
 };
 _Static_assert(TAIL_MAX <= TAIL_ROOM, "the tail is copied whole");
 
-/* A string of the batch as a field: one byte for the tag, its length, its bytes; nothing at all when
- * it is empty. At least STEP bytes behind `data` can be read. */
+/* A string of the batch as a field: one byte for the tag, its length, its bytes. At least STEP bytes
+ * behind `data` can be read. */
 struct text {
     const uint8_t *data;
     uint32_t size; /* all of it */
@@ -121,10 +121,7 @@ static void add_text(struct reading_pack *pack, struct text *text, struct bytes 
 {
     struct buffer *data = &pack->text_data;
     size_t begin = data->size;
-    text->size = text->head = 0;
     in = as_utf8(pack, in);
-    if (in.size == 0)
-        return;
     gw_assert(in.size < UINT32_MAX - NUMBER_MAX);
     buffer_u8(data, 0);
     buffer_varint(data, in.size);
@@ -176,7 +173,7 @@ static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
 static inline uint8_t *put_number(uint8_t *at, enum tag tag, uint64_t value)
 {
     *at = (uint8_t)tag;
-    return value ? put_varint(at + 1, value) : at;
+    return put_varint(at + 1, value);
 }
 
 static inline uint8_t *put_copy(uint8_t *at, const uint8_t *data, size_t size)
@@ -191,14 +188,12 @@ static inline uint8_t *put_copy(uint8_t *at, const uint8_t *data, size_t size)
 static inline uint8_t *put_text(uint8_t *at, enum tag tag, const struct text *text)
 {
     uint8_t *end = put_copy(at, text->data, text->size);
-    *at = (uint8_t)tag; /* what follows an empty text writes over it */
+    *at = (uint8_t)tag;
     return end;
 }
 
-static void add_short(struct buffer *out, enum tag tag, struct bytes in)
+static void add_text_field(struct buffer *out, enum tag tag, struct bytes in)
 {
-    if (in.size == 0)
-        return;
     buffer_u8(out, (uint8_t)tag);
     buffer_varbytes(out, in);
 }
@@ -211,16 +206,14 @@ static void traits_make(struct reading_pack *pack, struct traits *traits, uint32
     const struct text *unit = &pack->texts[batch->unit[row]];
     struct buffer *out = &traits->packed;
     buffer_clear(out);
-    add_short(out, TAG_UNIT, bytes_of(unit->data + unit->head, unit->size - unit->head));
-    if (batch->scale[row]) {
-        buffer_u8(out, TAG_SCALE);
-        buffer_varint(out, batch->scale[row]);
-    }
-    add_short(out, TAG_QUALITY, bytes_text(quality_name(batch->quality[row])));
+    add_text_field(out, TAG_UNIT, bytes_of(unit->data + unit->head, unit->size - unit->head));
+    buffer_u8(out, TAG_SCALE);
+    buffer_varint(out, batch->scale[row]);
+    add_text_field(out, TAG_QUALITY, bytes_text(quality_name(batch->quality[row])));
     buffer_clear(&pack->scratch);
     flags_format(batch->flags[row], &pack->scratch);
-    add_short(out, TAG_FLAGS, buffer_bytes(&pack->scratch));
-    add_short(out, TAG_TIME_SOURCE, bytes_text(time_source_name(batch->time_source[row])));
+    add_text_field(out, TAG_FLAGS, buffer_bytes(&pack->scratch));
+    add_text_field(out, TAG_TIME_SOURCE, bytes_text(time_source_name(batch->time_source[row])));
     buffer_reserve(out, STEP);
 }
 
@@ -264,8 +257,6 @@ static void tail_make(struct reading_pack *pack, uint64_t seq, int64_t received_
 
 static inline uint8_t *put_value(uint8_t *at, const struct batch *batch, uint32_t row)
 {
-    if (!batch->has_value[row])
-        return at;
     double value = batch_value(batch, row);
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -295,11 +286,13 @@ void reading_pack_row(struct reading_pack *pack, uint32_t row, struct buffer *ou
     at = put_text(at, TAG_DEVICE, device);
     at = put_text(at, TAG_METRIC, metric);
     at = put_number(at, TAG_TS, (uint64_t)batch->ts_ms[row]);
-    at = put_value(at, batch, row);
+    if (batch->has_value[row])
+        at = put_value(at, batch, row);
     at = put_copy(at, traits->packed.data, traits->packed.size);
     memcpy(at, pack->tail, TAIL_ROOM);
     at += pack->tail_size;
-    at = put_number(at, TAG_UNSCALED, zigzag_encode(batch->unscaled[row]));
+    if (batch->has_value[row])
+        at = put_number(at, TAG_UNSCALED, zigzag_encode(batch->unscaled[row]));
     out->size = (size_t)(at - out->data);
 }
 

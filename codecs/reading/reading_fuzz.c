@@ -42,7 +42,8 @@ static void check_columns(const struct batch *batch, uint32_t row,
     gw_assert(same_text(batch->strings[batch->metric[row]], reading->metric));
     gw_assert(same_text(batch->strings[batch->unit[row]], reading->unit));
     gw_assert(reading->ts == batch->ts_ms[row]);
-    gw_assert((reading->value_or_null_case != 0) == (batch->has_value[row] != 0));
+    gw_assert(reading->has_value == batch->has_value[row]);
+    gw_assert(reading->has_unscaled == batch->has_value[row]);
     if (batch->has_value[row]) {
         double value = batch_value(batch, row);
         gw_assert(memcmp(&value, &reading->value, sizeof value) == 0);

@@ -68,11 +68,10 @@ static void expected_init(struct expected *out, const struct batch *batch, uint3
     reading->vendor = out->strings[0];
     reading->device = out->strings[1];
     reading->metric = out->strings[2];
+    reading->has_ts = reading->has_scale = reading->has_seq = reading->has_received = true;
+    reading->has_value = reading->has_unscaled = batch->has_value[row];
     reading->ts = batch->ts_ms[row];
-    if (batch->has_value[row]) {
-        reading->value_or_null_case = TIDEGATE__V1__READING__VALUE_OR_NULL_VALUE;
-        reading->value = batch_value(batch, row);
-    }
+    reading->value = batch_value(batch, row);
     reading->unit = out->strings[3];
     reading->scale = batch->scale[row];
     reading->quality = bytes_strdup(bytes_text(quality_name(batch->quality[row])));
@@ -148,8 +147,7 @@ static void a_reading_comes_back_whole(void **state)
     assert_string_equal(reading->device, "00012345");
     assert_string_equal(reading->metric, "volume.total");
     assert_true(reading->ts == 1763712000000);
-    assert_int_equal(reading->value_or_null_case, TIDEGATE__V1__READING__VALUE_OR_NULL_VALUE);
-    assert_true(reading->value == 123.456);
+    assert_true(reading->has_value && reading->value == 123.456);
     assert_string_equal(reading->unit, "m3");
     assert_int_equal(reading->scale, 3);
     assert_string_equal(reading->quality, "uncertain");
@@ -157,7 +155,7 @@ static void a_reading_comes_back_whole(void **state)
     assert_string_equal(reading->time_source, "platform");
     assert_true(reading->seq == 7 && reading->received == 1763712000123);
     assert_string_equal(reading->gateway, "00c0ffee12345678");
-    assert_true(reading->unscaled == 123456);
+    assert_true(reading->has_unscaled && reading->unscaled == 123456);
     tidegate__v1__reading__free_unpacked(reading, NULL);
 }
 
@@ -167,15 +165,28 @@ static void null_and_zero_are_told_apart(void **state)
     struct batch_row row = plain_row();
     row.unscaled = 0;
     Tidegate__V1__Reading *zero = unpack_one(&row);
-    assert_int_equal(zero->value_or_null_case, TIDEGATE__V1__READING__VALUE_OR_NULL_VALUE);
-    assert_true(zero->value == 0);
+    assert_true(zero->has_value && zero->value == 0);
+    assert_true(zero->has_unscaled && zero->unscaled == 0);
     row.has_value = false;
     row.quality = QUALITY_BAD;
     Tidegate__V1__Reading *null = unpack_one(&row);
-    assert_int_equal(null->value_or_null_case, TIDEGATE__V1__READING__VALUE_OR_NULL__NOT_SET);
+    assert_true(!null->has_value && !null->has_unscaled);
     assert_string_equal(null->quality, "bad");
     tidegate__v1__reading__free_unpacked(zero, NULL);
     tidegate__v1__reading__free_unpacked(null, NULL);
+}
+
+/* Readers that tell missing from empty (Flink SQL) get NULL for nothing but the value. */
+static void every_other_field_is_always_there(void **state)
+{
+    (void)state;
+    struct batch_row row = {.quality = QUALITY_BAD};
+    Tidegate__V1__Reading *reading = unpack_one(&row);
+    assert_true(reading->vendor && reading->device && reading->metric && reading->unit);
+    assert_true(reading->quality && reading->flags && reading->time_source && reading->gateway);
+    assert_true(reading->has_ts && reading->has_scale && reading->has_seq && reading->has_received);
+    assert_true(!reading->has_value && !reading->has_unscaled);
+    tidegate__v1__reading__free_unpacked(reading, NULL);
 }
 
 /* Any length class of a string: empty, short, around the copy's step, two-byte length. */
@@ -338,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reading_comes_back_whole),
         cmocka_unit_test(null_and_zero_are_told_apart),
+        cmocka_unit_test(every_other_field_is_always_there),
         cmocka_unit_test(random_rows_are_what_generated_code_packs),
         cmocka_unit_test(many_kinds_of_rows_are_what_generated_code_packs),
         cmocka_unit_test(what_was_ready_for_one_batch_is_not_used_for_the_next),
