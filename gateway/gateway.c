@@ -393,6 +393,7 @@ static void on_signal_reload(uv_signal_t *signal, int number)
 static void on_housekeeping(uv_timer_t *timer)
 {
     retention_run(timer->data);
+    outlook_run(timer->data);
 }
 
 static void loop_make(struct gateway *gateway)
@@ -457,6 +458,7 @@ int gateway_run(struct config *config,
     gateway->reload = reload;
     gateway->reload_arg = reload_arg;
     gateway->started_ms = clock_wall_ms();
+    gateway->outlook.seconds_left = -1;
     paths_make(&gateway->paths, config->data);
     log_set_level((enum log_level)config->log_level);
     loop_make(gateway);

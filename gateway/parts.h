@@ -14,6 +14,7 @@
 #include "gateway.h"
 #include "journal/rawlog.h"
 #include "lane.h"
+#include "outlook.h"
 #include "sources/access.h"
 #include "sources/source.h"
 
@@ -41,6 +42,7 @@ struct gateway {
     struct source *listener;
     struct admin *admin;
     int64_t started_ms; /* wall clock */
+    struct outlook outlook;
 
     uv_loop_t loop; /* the main thread's */
     uv_signal_t sigterm, sigint, sighup;
