@@ -479,8 +479,7 @@ def console_records(address, topic, committed=False, count=None, idle_ms=4000, s
 FIELDS = {1: "vendor", 2: "device", 3: "metric", 4: "ts", 5: "value", 6: "unit", 7: "scale", 8: "quality",
           9: "flags", 10: "time_source", 11: "seq", 12: "received", 13: "gateway", 14: "unscaled"}
 WIRE_TYPES = {4: 0, 5: 1, 7: 0, 11: 0, 12: 0, 14: 0}  # the others are strings: 2
-EMPTY = {name: 0 if number in WIRE_TYPES else "" for number, name in FIELDS.items()}
-EMPTY["value"] = None
+ALWAYS = set(FIELDS.values()) - {"value", "unscaled"}
 
 
 def varint(data, at):
@@ -496,8 +495,8 @@ def varint(data, at):
 
 def reading(data):
     """A Reading as a dictionary. Written from the schema and the wire format, not from our encoder; strict: an
-    unknown field or wire type is an error."""
-    found, at = dict(EMPTY), 0
+    unknown field or wire type, a missing or repeated one is an error."""
+    found, at = {}, 0
     while at < len(data):
         tag, at = varint(data, at)
         number, kind = tag >> 3, tag & 7
@@ -516,8 +515,10 @@ def reading(data):
                 value = (value >> 1) ^ -(value & 1)
             elif value >= 1 << 63:
                 value -= 1 << 64
+        assert FIELDS[number] not in found, f"field {number} twice"
         found[FIELDS[number]] = value
-    return found
+    assert ALWAYS <= found.keys() and ("value" in found) == ("unscaled" in found), found
+    return {"value": None, "unscaled": None, **found}
 
 
 def murmur2(data):
