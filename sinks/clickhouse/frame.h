@@ -16,7 +16,8 @@ enum { FRAME_HEADER_SIZE = 25, FRAME_RAW_MAX = 1 << 20 };
 struct framer;
 struct framer *framer_new(enum frame_method method, int level);
 void framer_free(struct framer *framer); /* accepts null */
-/* Append `raw` in frames of at most FRAME_RAW_MAX. What does not get smaller is stored as it is. */
+/* Append `raw` in frames of at most FRAME_RAW_MAX. All are of one method, also where another were
+ * smaller: servers refuse a body of mixed methods. */
 void framer_add(struct framer *framer, struct bytes raw, struct buffer *out);
 
 /* All frames of `in` back to bytes, appended; GW_ECORRUPT. For tests and tools. */

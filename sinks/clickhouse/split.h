@@ -32,6 +32,7 @@ struct split_row {
     uint32_t batch, row;             /* in the unit */
     uint32_t vendor, device, metric; /* ranks: split->strings in ascending order of bytes */
     uint32_t unit;
+    int64_t ts_ms;
 };
 
 struct part {

@@ -93,7 +93,7 @@ void table_insert_query(const struct table_shape *shape, const char *database, c
                         struct buffer *out);
 
 /* The settings of an INSERT for this version, as URL parameters "&name=value..." (each with its '&'
- * in front; none unknown to the server, none empty). `token` is the block's. `again`: rows that this
+ * in front; none unknown to the server, none empty), decompress=1 and wait_end_of_query=1 too. `token` is the block's. `again`: rows that this
  * server has confirmed before and may have lost: its memory of blocks must not drop them. */
 void table_insert_settings(const struct table_shape *shape, const char *token, bool again,
                            struct buffer *out);
