@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Messages from brokers that vendors have already: MQTT 5 or 3.1.1 through Eclipse Paho MQTT C, in
+ * worker processes (one receive thread and one lock a process is what Paho has), each with an intake
+ * file (intake.h). A source (sources/source.h); README.md says what is promised and what is not.
+ */
+#ifndef TIDEGATE_SOURCES_PAHO_PAHO_H
+#define TIDEGATE_SOURCES_PAHO_PAHO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/option.h"
+#include "journal/rawlog.h"
+#include "sources/source.h"
+
+/* One broker: an entry of the list `brokers` of the configuration. */
+struct paho_options {
+    char *name;   /* names intake files, the client id and metrics */
+    char *url;    /* mqtt://HOST:PORT or mqtts://HOST:PORT, several of one cluster with commas */
+    char *vendor; /* whose messages these are; null: the route says */
+    char *user;
+    char *password_file;
+    char *client_id; /* null: tidegate-<identity>-<name>; "-<worker>" is put behind */
+    char *group; /* of the shared subscription; null: "tidegate" with several workers, else none */
+    char *tls_ca_file, *tls_certificate_file, *tls_key_file;
+    int64_t workers;
+    uint64_t intake_bytes; /* of each worker's file */
+    int64_t keep_alive_s;
+    int64_t session_expiry_s;
+    int64_t receive_max;
+    char **topics; /* filters; at least one */
+    size_t topic_count;
+};
+extern const struct option paho_option_rows[]; /* all but topics */
+
+struct paho_place {
+    const struct disk *disk;
+    const char *dir; /* of the intake files; is there */
+    struct rawlog *rawlog;
+};
+/* `options` and what `place` points to outlive the source. The positions are read from the recovered
+ * raw log, so this comes before rawlog_start. What earlier workers left in their files, also those
+ * that the configuration no longer names, is taken in first. */
+struct source *paho_new(const struct paho_options *options, size_t count,
+                        const struct paho_place *place, struct err *err);
+
+/* Any thread: the i-th worker, for status; false past the end. */
+struct paho_worker_status {
+    const char *broker;
+    unsigned worker;
+    unsigned connected; /* MQTT version or 0 */
+    uint64_t messages, bytes, connects, sessions_lost, oversize, holds, filters_refused;
+    uint64_t restarts, damaged, waiting_bytes, room_bytes;
+    char note[200];
+};
+bool paho_status(const struct source *source, size_t index, struct paho_worker_status *out);
+
+/* What a worker process does: settings on standard input (settings.h), until that is closed. The
+ * exit code of the process. */
+int paho_worker_main(void);
+/* The verb behind which cli starts it; not for people. */
+#define PAHO_WORKER_VERB "paho-worker"
+
+#endif

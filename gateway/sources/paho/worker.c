@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker process: connect, subscribe, copy what comes into the intake file, connect again. The
+ * happy path is session_run. Three threads: main (the connection's life), Paho's (messages), and one
+ * that waits for standard input to close, which is how the gateway says that it ends, or has died.
+ *
+ * Paho 1.3.12 sends the PUBACK when on_message returns, whatever it returns, and gets into a state
+ * it does not leave when it returns 0: so it returns 1, and only after the message is in the file.
+ * While the file is full it does not return. When the gateway ends meanwhile the process ends
+ * inside the callback: what was not acknowledged comes again.
+ */
+#include <MQTTAsync.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/identity.h"
+#include "base/log.h"
+#include "sources/paho/intake.h"
+#include "sources/paho/properties.h"
+#include "sources/paho/settings.h"
+
+enum {
+    CONNECT_S = 10,
+    ANSWER_MS = 15000,
+    DISCONNECT_MS = 1500,
+    BACKOFF_MS_MIN = 500,
+    BACKOFF_MS_MAX = 30000,
+    FILTERS_MAX = 256,
+    URLS_MAX = 16,
+    SETTINGS_BYTES_MAX = 1 << 20,
+    TRIES_BEFORE_OLD = 2, /* of MQTT 5, before 3.1.1 is tried */
+};
+/* Paho takes memory for whatever length a broker announces, at most 256 MiB a packet. */
+#define MEMORY_BYTES_MAX (UINT64_C(1) << 30)
+#define SYSTEM_CA        "/etc/ssl/certs/ca-certificates.crt"
+
+enum answer { ANSWER_NONE, ANSWER_YES, ANSWER_NO };
+
+struct worker {
+    struct paho_settings settings;
+    struct intake *intake;
+    struct intake_worker *told;
+    char *filters[FILTERS_MAX];
+    int filter_count;
+    char *urls[URLS_MAX];
+    int url_count;
+    char *password;
+
+    MQTTAsync client;
+    int version;  /* MQTTVERSION_5 or MQTTVERSION_3_1_1 */
+    int failures; /* one after the other */
+    struct buffer properties;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum answer answer;
+    bool lost, session_present;
+    int refused; /* filters */
+    char why[INTAKE_NOTE_SIZE];
+    _Atomic bool ending;
+};
+
+/* ---- waiting ---- */
+
+static void deadline(struct timespec *at, int64_t ms)
+{
+    clock_gettime(CLOCK_MONOTONIC, at);
+    at->tv_sec += ms / 1000;
+    at->tv_nsec += ms % 1000 * 1000000;
+    if (at->tv_nsec >= 1000000000) {
+        at->tv_nsec -= 1000000000;
+        at->tv_sec++;
+    }
+}
+
+/* Until an answer, the loss of the connection, the end, or the time. */
+static enum answer answer_wait(struct worker *worker, int64_t ms)
+{
+    struct timespec until;
+    deadline(&until, ms);
+    pthread_mutex_lock(&worker->lock);
+    while (worker->answer == ANSWER_NONE && !worker->lost && !worker->ending)
+        if (pthread_cond_timedwait(&worker->changed, &worker->lock, &until))
+            break;
+    enum answer answer = worker->answer;
+    worker->answer = ANSWER_NONE;
+    pthread_mutex_unlock(&worker->lock);
+    return answer;
+}
+
+static void lost_wait(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->lost && !worker->ending)
+        pthread_cond_wait(&worker->changed, &worker->lock);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void answer_give(struct worker *worker, enum answer answer, const char *why)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->answer = answer;
+    if (why)
+        snprintf(worker->why, sizeof worker->why, "%s", why);
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+/* ---- Paho's thread ---- */
+
+static bool on_alive(void *arg)
+{
+    return !((struct worker *)arg)->ending;
+}
+
+static void message_keep(struct worker *worker, const struct message *message)
+{
+    bool wake;
+    uint64_t size = message->topic.size + message->properties.size + message->payload.size;
+    if (size > intake_message_max(worker->intake)) {
+        worker->told->oversize++;
+        log_event(LOG_ERROR, "broker_message_too_large", "client=%s bytes=%llu max=%llu",
+                  worker->settings.client_id, (unsigned long long)size,
+                  (unsigned long long)intake_message_max(worker->intake));
+        return;
+    }
+    if (!intake_put(worker->intake, message, on_alive, worker, &wake))
+        _exit(0); /* returning would acknowledge it */
+    uint64_t one = 1;
+    if (wake && write((int)worker->settings.wake_fd, &one, sizeof one) < 0)
+        return; /* it is awake already */
+}
+
+static int on_message(void *context, char *topic, int topic_size, MQTTAsync_message *in)
+{
+    struct worker *worker = context;
+    buffer_clear(&worker->properties);
+    properties_write(&in->properties, &worker->properties);
+    struct message message = {
+        .topic = bytes_of(topic, topic_size > 0 ? (size_t)topic_size : strlen(topic)),
+        .payload = bytes_of(in->payload, in->payloadlen > 0 ? (size_t)in->payloadlen : 0),
+        .properties = buffer_bytes(&worker->properties),
+        .flags = (uint8_t)((in->qos & MESSAGE_QOS) | (in->retained ? MESSAGE_RETAIN : 0) |
+                           (in->dup ? MESSAGE_DUP : 0)),
+        .protocol = worker->version == MQTTVERSION_5 ? 5 : 4,
+        .packet_id = (uint16_t)in->msgid,
+    };
+    message_keep(worker, &message);
+    MQTTAsync_freeMessage(&in);
+    MQTTAsync_free(topic);
+    return 1;
+}
+
+static void on_lost(void *context, char *cause)
+{
+    struct worker *worker = context;
+    pthread_mutex_lock(&worker->lock);
+    worker->lost = true;
+    snprintf(worker->why, sizeof worker->why, "the connection broke%s%s", cause ? ": " : "",
+             cause ? cause : "");
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
+{
+    (void)properties;
+    const char *text = MQTTReasonCode_toString(reason);
+    on_lost(context, text ? (char *)(uintptr_t)text : NULL);
+}
+
+static void on_connected(void *context, MQTTAsync_successData *data)
+{
+    struct worker *worker = context;
+    worker->session_present = data && data->alt.connect.sessionPresent;
+    answer_give(worker, ANSWER_YES, NULL);
+}
+
+static void on_connected5(void *context, MQTTAsync_successData5 *data)
+{
+    struct worker *worker = context;
+    worker->session_present = data && data->alt.connect.sessionPresent;
+    answer_give(worker, ANSWER_YES, NULL);
+}
+
+static void failed(struct worker *worker, const char *message, int code)
+{
+    char why[INTAKE_NOTE_SIZE];
+    const char *reason = code > 0 ? MQTTReasonCode_toString((enum MQTTReasonCodes)code) : NULL;
+    if (worker->version != MQTTVERSION_5)
+        reason = code == 4 ? "bad user name or password" : code == 5 ? "not authorized" : NULL;
+    if (worker->version == MQTTVERSION_5 &&
+        (code == 1 || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION))
+        worker->failures = TRIES_BEFORE_OLD; /* it said so: no need to try again */
+    snprintf(why, sizeof why, "%s%s%s (%d)",
+             message  ? message
+             : reason ? ""
+                      : "no answer",
+             message && reason ? ": " : "", reason ? reason : "", code);
+    answer_give(worker, ANSWER_NO, why);
+}
+
+static void on_failed(void *context, MQTTAsync_failureData *data)
+{
+    failed(context, data ? data->message : NULL, data ? data->code : 0);
+}
+
+static void on_failed5(void *context, MQTTAsync_failureData5 *data)
+{
+    int code = !data ? 0 : data->reasonCode ? (int)data->reasonCode : data->code;
+    failed(context, data ? data->message : NULL, code);
+}
+
+/* The granted QoS of each filter, or 0x80 and above. */
+static void on_subscribed(void *context, MQTTAsync_successData *data)
+{
+    struct worker *worker = context;
+    worker->refused = 0;
+    for (int i = 0; i < worker->filter_count; i++) {
+        int granted = worker->filter_count == 1 ? data->alt.qos : data->alt.qosList[i];
+        worker->refused += granted >= 0x80 || granted < 0;
+    }
+    answer_give(worker, ANSWER_YES, NULL);
+}
+
+static void on_subscribed5(void *context, MQTTAsync_successData5 *data)
+{
+    struct worker *worker = context;
+    worker->refused = 0;
+    for (int i = 0; i < worker->filter_count; i++) {
+        int granted = i < data->alt.sub.reasonCodeCount && data->alt.sub.reasonCodes
+                          ? (int)data->alt.sub.reasonCodes[i]
+                          : (int)data->reasonCode;
+        worker->refused += granted >= 0x80;
+    }
+    answer_give(worker, ANSWER_YES, NULL);
+}
+
+/* ---- one connection ---- */
+
+static void properties_add(MQTTProperties *list, enum MQTTPropertyCodes code, int64_t value)
+{
+    MQTTProperty property = {.identifier = code};
+    if (code == MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)
+        property.value.integer2 = (unsigned short)value;
+    else
+        property.value.integer4 = (unsigned)value;
+    MQTTProperties_add(list, &property);
+}
+
+static bool wants_tls(const struct worker *worker)
+{
+    return strncmp(worker->urls[0], "mqtts://", 8) == 0 ||
+           strncmp(worker->urls[0], "ssl://", 6) == 0;
+}
+
+static int client_make(struct worker *worker)
+{
+    MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer5;
+    options.MQTTVersion = worker->version;
+    int rc =
+        MQTTAsync_createWithOptions(&worker->client, worker->urls[0], worker->settings.client_id,
+                                    MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
+    if (rc != MQTTASYNC_SUCCESS)
+        return rc;
+    MQTTAsync_setCallbacks(worker->client, worker, on_lost, on_message, NULL);
+    if (worker->version == MQTTVERSION_5)
+        MQTTAsync_setDisconnected(worker->client, worker, on_disconnected);
+    return 0;
+}
+
+static void connect_options(struct worker *worker, MQTTAsync_connectOptions *out,
+                            MQTTAsync_SSLOptions *tls, MQTTProperties *properties)
+{
+    MQTTAsync_connectOptions options5 = MQTTAsync_connectOptions_initializer5;
+    MQTTAsync_connectOptions options4 = MQTTAsync_connectOptions_initializer;
+    bool five = worker->version == MQTTVERSION_5;
+    *out = five ? options5 : options4;
+    out->MQTTVersion = worker->version;
+    out->keepAliveInterval = (int)worker->settings.keep_alive_s;
+    out->connectTimeout = CONNECT_S;
+    out->context = worker;
+    out->username = worker->settings.user;
+    out->password = worker->password;
+    out->serverURIs = worker->urls;
+    out->serverURIcount = worker->url_count;
+    if (five) {
+        properties_add(properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+                       worker->settings.session_expiry_s);
+        properties_add(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, worker->settings.receive_max);
+        properties_add(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE,
+                       (int64_t)intake_message_max(worker->intake));
+        out->cleanstart = 0;
+        out->connectProperties = properties;
+        out->onSuccess5 = on_connected5;
+        out->onFailure5 = on_failed5;
+    } else {
+        out->cleansession = 0;
+        out->onSuccess = on_connected;
+        out->onFailure = on_failed;
+    }
+    if (!wants_tls(worker))
+        return;
+    tls->trustStore = worker->settings.tls_ca_file ? worker->settings.tls_ca_file : SYSTEM_CA;
+    tls->keyStore = worker->settings.tls_certificate_file;
+    tls->privateKey = worker->settings.tls_key_file;
+    tls->enableServerCertAuth = 1;
+    tls->verify = 1; /* the host name: off by default in Paho */
+    tls->sslVersion = MQTT_SSL_VERSION_TLS_1_2;
+    out->ssl = tls;
+}
+
+static bool session_connect(struct worker *worker)
+{
+    MQTTAsync_connectOptions options;
+    MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
+    connect_options(worker, &options, &tls, &properties);
+    pthread_mutex_lock(&worker->lock);
+    worker->lost = false;
+    worker->answer = ANSWER_NONE;
+    snprintf(worker->why, sizeof worker->why, "no answer within %d s", ANSWER_MS / 1000);
+    pthread_mutex_unlock(&worker->lock);
+    int rc = MQTTAsync_connect(worker->client, &options);
+    enum answer answer = rc == MQTTASYNC_SUCCESS ? answer_wait(worker, ANSWER_MS) : ANSWER_NO;
+    MQTTProperties_free(&properties);
+    return answer == ANSWER_YES;
+}
+
+static bool session_subscribe(struct worker *worker)
+{
+    int qos[FILTERS_MAX];
+    MQTTAsync_responseOptions options = MQTTAsync_responseOptions_initializer;
+    for (int i = 0; i < worker->filter_count; i++)
+        qos[i] = 1; /* never 2: with 3.1.1 Paho acknowledges before the callback */
+    options.context = worker;
+    if (worker->version == MQTTVERSION_5) {
+        options.onSuccess5 = on_subscribed5;
+        options.onFailure5 = on_failed5;
+    } else {
+        options.onSuccess = on_subscribed;
+        options.onFailure = on_failed;
+    }
+    int rc = MQTTAsync_subscribeMany(worker->client, worker->filter_count, worker->filters, qos,
+                                     &options);
+    return rc == MQTTASYNC_SUCCESS && answer_wait(worker, ANSWER_MS) == ANSWER_YES;
+}
+
+static void connected_tell(struct worker *worker)
+{
+    struct intake_worker *told = worker->told;
+    /* The file remembers whether we were here before. */
+    if (!worker->session_present && told->connects > 0) {
+        told->sessions_lost++;
+        log_event(LOG_WARN, "broker_session_lost",
+                  "client=%s why=\"the broker knew no session: what it held for us is gone\"",
+                  worker->settings.client_id);
+    }
+    told->connects++;
+    told->filters_refused = (uint64_t)worker->refused;
+    told->connected = worker->version == MQTTVERSION_5 ? 5 : 4;
+    char note[INTAKE_NOTE_SIZE] = "";
+    if (worker->refused)
+        snprintf(note, sizeof note, "the broker refused %d of %d topic filters", worker->refused,
+                 worker->filter_count);
+    intake_note_set(worker->intake, note);
+    log_event(LOG_INFO, "broker_connected", "client=%s url=%s mqtt=%s session=%s",
+              worker->settings.client_id, worker->settings.url,
+              told->connected == 5 ? "5.0" : "3.1.1", worker->session_present ? "kept" : "new");
+}
+
+/* One connection from beginning to end. True when it came to stand. */
+static bool session_run(struct worker *worker)
+{
+    worker->refused = 0;
+    bool up = client_make(worker) == 0 && session_connect(worker) && session_subscribe(worker);
+    if (up) {
+        connected_tell(worker);
+        lost_wait(worker);
+    }
+    worker->told->connected = 0;
+    if (worker->ending && MQTTAsync_isConnected(worker->client)) {
+        MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
+        options.timeout = DISCONNECT_MS;
+        MQTTAsync_disconnect(worker->client, &options);
+        for (int64_t until = clock_monotonic_ms() + DISCONNECT_MS;
+             MQTTAsync_isConnected(worker->client) && clock_monotonic_ms() < until;)
+            usleep(10000);
+    }
+    if (worker->client)
+        MQTTAsync_destroy(&worker->client);
+    worker->client = NULL;
+    return up;
+}
+
+/* ---- its life ---- */
+
+static void version_choose(struct worker *worker)
+{
+    /* A broker of 3.1.1 may just close the connection, so the two are tried in turn until one
+     * has stood once. */
+    if (worker->failures && worker->failures % TRIES_BEFORE_OLD == 0)
+        worker->version = worker->version == MQTTVERSION_5 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
+}
+
+static void backoff(struct worker *worker)
+{
+    int64_t ms = BACKOFF_MS_MIN << (worker->failures < 7 ? worker->failures : 7);
+    struct timespec until;
+    ms = ms > BACKOFF_MS_MAX ? BACKOFF_MS_MAX : ms;
+    /* Half of it by chance: workers that lost one broker do not come back together. */
+    ms = ms / 2 + (int64_t)(clock_monotonic_ns() / 1000 % (uint64_t)(ms / 2 + 1));
+    deadline(&until, ms);
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->ending)
+        if (pthread_cond_timedwait(&worker->changed, &worker->lock, &until))
+            break;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void not_connected_say(const struct worker *worker)
+{
+    struct log_text why;
+    log_event(LOG_WARN, "broker_not_connected", "client=%s url=%s why=\"%s\"",
+              worker->settings.client_id, worker->settings.url,
+              log_escape(&why, bytes_text(worker->why)));
+}
+
+static void lives(struct worker *worker)
+{
+    while (!worker->ending) {
+        bool stood = session_run(worker);
+        if (worker->ending)
+            break;
+        intake_note_set(worker->intake, worker->why);
+        if (worker->failures == 0 || stood)
+            not_connected_say(worker);
+        worker->failures = stood ? 0 : worker->failures + 1;
+        if (!stood)
+            version_choose(worker);
+        backoff(worker);
+    }
+}
+
+static void *lifeline(void *arg)
+{
+    struct worker *worker = arg;
+    char byte;
+    ssize_t got;
+    while ((got = read(STDIN_FILENO, &byte, 1)) > 0 || (got < 0 && errno == EINTR))
+        ;
+    worker->ending = true;
+    pthread_mutex_lock(&worker->lock);
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
+    return NULL;
+}
+
+static int settings_take(struct paho_settings *out, struct err *err)
+{
+    struct buffer text = {0};
+    uint8_t byte = 1;
+    int rc = 0;
+    while (text.size < SETTINGS_BYTES_MAX && read(STDIN_FILENO, &byte, 1) == 1 && byte)
+        buffer_u8(&text, byte);
+    if (byte)
+        rc = err_set(err, GW_EINVAL, "this verb is for the gateway's own use");
+    else
+        rc = paho_settings_read(buffer_bytes(&text), out, err);
+    buffer_fini(&text);
+    return rc;
+}
+
+/* Cuts the list in place. */
+static int split(char *text, const char *separators, char **out, int max)
+{
+    int count = 0;
+    char *rest = NULL;
+    for (char *part = strtok_r(text, separators, &rest); part && count < max;
+         part = strtok_r(NULL, separators, &rest))
+        out[count++] = part;
+    return count;
+}
+
+static int password_take(struct worker *worker, struct err *err)
+{
+    struct buffer text = {0};
+    if (worker->settings.password_file == NULL)
+        return 0;
+    int rc = disk_read_file(&disk_real, worker->settings.password_file, 4096, &text);
+    buffer_u8(&text, '\0');
+    worker->password = mem_strdup((const char *)text.data);
+    worker->password[strcspn(worker->password, "\r\n")] = '\0';
+    explicit_bzero(text.data, text.size);
+    buffer_fini(&text);
+    return rc < 0 ? err_set(err, GW_EINVAL, "password file %s: %s", worker->settings.password_file,
+                            strerror(-rc))
+                  : 0;
+}
+
+static int worker_open(struct worker *worker, struct err *err)
+{
+    struct identity identity;
+    int rc = settings_take(&worker->settings, err);
+    if (rc)
+        return rc;
+    identity.bits = strtoull(worker->settings.identity, NULL, 16);
+    rc = intake_attach(&worker->intake, &disk_real, worker->settings.intake, identity, err);
+    if (rc)
+        return rc;
+    worker->told = intake_worker(worker->intake);
+    char *urls = mem_strdup(worker->settings.url); /* lives as long as the process */
+    worker->url_count = split(urls, ", ", worker->urls, URLS_MAX);
+    worker->filter_count = split(worker->settings.filters, "\n", worker->filters, FILTERS_MAX);
+    if (worker->url_count == 0 || worker->filter_count == 0)
+        return err_set(err, GW_EINVAL, "settings of a worker: no url or no filter");
+    return password_take(worker, err);
+}
+
+int paho_worker_main(void)
+{
+    static struct worker worker = {.version = MQTTVERSION_5};
+    struct err err;
+    struct rlimit memory = {MEMORY_BYTES_MAX, MEMORY_BYTES_MAX};
+    pthread_condattr_t monotonic;
+    pthread_t waiter;
+    signal(SIGINT, SIG_IGN); /* a terminal sends it to all: the gateway says when to end */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    setrlimit(RLIMIT_DATA, &memory);
+    if (worker_open(&worker, &err)) {
+        log_event(LOG_ERROR, "broker_worker_failed", "why=\"%s\"", err.text);
+        return EXIT_CODE_CONFIG;
+    }
+    pthread_mutex_init(&worker.lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&worker.changed, &monotonic);
+    if (pthread_create(&waiter, NULL, lifeline, &worker))
+        return EXIT_CODE_FAILED;
+    lives(&worker);
+    /* No tidying: Paho's threads may still be at work, and the file is whole at any moment. */
+    _exit(EXIT_CODE_OK);
+}
