@@ -23,7 +23,8 @@ struct load_options {
     char *connect, *topic;
     int64_t connections, rate, count, duration_ms, qos, window, pid, payload, devices, idle_ms,
         ramp;
-    int64_t batch_ms;
+    int64_t batch_ms, readings;
+    bool now;
     int mqtt;
 };
 
@@ -71,6 +72,12 @@ static const struct option rows[] = {
      .def = "0s",
      .max = 3600000,
      .help = "Only connect, stay so long, and tell the server's memory for each connection."},
+    NUMBER("readings", readings, "4", 1, 4, "Readings in a message."),
+    {.name = "now",
+     .type = OPTION_BOOL,
+     AT(now),
+     .def = "false",
+     .help = "Device time is when the message should have left, not a row of quarter hours."},
     {.name = "mqtt",
      .type = OPTION_ENUM,
      AT(mqtt),
@@ -101,7 +108,7 @@ struct load {
     uint32_t started, up;
     bool running, ending;
     uint64_t published, acknowledged, refused, breaks, bytes;
-    int64_t begin_ns, end_ns, opened_ns, base_ms;
+    int64_t begin_ns, end_ns, opened_ns, base_ms, begin_ms;
     uint32_t closing;
     struct usage before, after;
     struct histogram latency;
@@ -158,29 +165,48 @@ static void usage_read(int64_t pid, struct usage *out)
 
 /* ---- messages ---- */
 
-/* A reading of about `payload` bytes; numbers that move as a meter's do. */
-static size_t payload_make(const struct load *load, uint64_t index, char *out, size_t room)
+/* Meters send every quarter of an hour, each at its own second; or now. */
+static int64_t device_time_ms(const struct load *load, uint64_t index, int64_t since_ns)
+{
+    uint64_t device = index % (uint64_t)load->given.devices;
+    uint64_t round = index / (uint64_t)load->given.devices;
+    if (load->given.now)
+        return load->begin_ms + (since_ns - load->begin_ns) / 1000000;
+    return load->base_ms + (int64_t)round * 900000 + (int64_t)(device % 900) * 1000;
+}
+
+/* Larger payloads carry a note, which no reading is made of. */
+static size_t note_add(char *out, size_t used, size_t wanted, size_t room)
+{
+    if (used + 14 >= wanted || wanted >= room)
+        return used;
+    size_t fill = wanted - used - 12;
+    used += (size_t)snprintf(out + used, room - used, ",\"note\":\"");
+    memset(out + used, 'x', fill);
+    out[used + fill] = '"';
+    return used + fill + 1;
+}
+
+/* Readings in about `payload` bytes; numbers that move as a meter's do. */
+static size_t payload_make(const struct load *load, uint64_t index, int64_t since_ns, char *out,
+                           size_t room)
 {
     uint64_t device = index % (uint64_t)load->given.devices;
     uint64_t round = index / (uint64_t)load->given.devices;
     uint64_t litres = device * 7919 % 2000000 + round * (device % 13);
     uint64_t hash = (device * 2654435761U + round * 40503U) >> 7;
-    int size = snprintf(
-        out, room,
-        "{\"time\":%lld,\"volume.total\":%llu.%03u,\"flow\":0.%03u,"
-        "\"pressure\":{\"value\":0.%03u,\"unit\":\"MPa\"},\"battery.voltage\":3.%02u",
-        (long long)(load->base_ms + (int64_t)round * 900000 + (int64_t)(device % 900) * 1000),
-        (unsigned long long)litres / 1000, (unsigned)(litres % 1000), (unsigned)(hash % 997),
-        (unsigned)(280 + hash % 90), (unsigned)(40 + device % 25));
-    size_t used = (size_t)size;
-    if (used + 14 < (size_t)load->given.payload && (size_t)load->given.payload < room) {
-        /* Larger payloads carry a note, which no reading is made of. */
-        size_t fill = (size_t)load->given.payload - used - 12;
-        used += (size_t)snprintf(out + used, room - used, ",\"note\":\"");
-        memset(out + used, 'x', fill);
-        used += fill;
-        out[used++] = '"';
-    }
+    char parts[3][64];
+    snprintf(parts[0], sizeof parts[0], ",\"flow\":0.%03u", (unsigned)(hash % 997));
+    snprintf(parts[1], sizeof parts[1], ",\"pressure\":{\"value\":0.%03u,\"unit\":\"MPa\"}",
+             (unsigned)(280 + hash % 90));
+    snprintf(parts[2], sizeof parts[2], ",\"battery.voltage\":3.%02u",
+             (unsigned)(40 + device % 25));
+    size_t used = (size_t)snprintf(out, room, "{\"time\":%lld,\"volume.total\":%llu.%03u",
+                                   (long long)device_time_ms(load, index, since_ns),
+                                   (unsigned long long)litres / 1000, (unsigned)(litres % 1000));
+    for (int64_t i = 0; i + 1 < load->given.readings; i++)
+        used += (size_t)snprintf(out + used, room - used, "%s", parts[i]);
+    used = note_add(out, used, (size_t)load->given.payload, room);
     out[used++] = '}';
     return used;
 }
@@ -212,7 +238,7 @@ static bool one_more(struct load *load, uint32_t connection, int64_t now_ns)
         return false;
     int topic_size = snprintf(topic, sizeof topic, "%s/%08llu/json", load->given.topic,
                               (unsigned long long)(index % (uint64_t)load->given.devices));
-    size_t size = payload_make(load, index, payload, sizeof payload);
+    size_t size = payload_make(load, index, since_ns, payload, sizeof payload);
     client_publish(client, (int)load->given.qos, bytes_of(topic, (size_t)topic_size),
                    bytes_of(payload, size), index, since_ns);
     load->next[connection] += (uint64_t)load->given.connections;
@@ -262,6 +288,7 @@ static void begin(struct load *load)
     if (!load->given.idle_ms)
         usage_read(load->given.pid, &load->before);
     load->begin_ns = clock_monotonic_ns();
+    load->begin_ms = clock_wall_ms();
 }
 
 static void start_clients(struct load *load, int64_t now_ns)
