@@ -227,7 +227,7 @@ def kill_9_of_the_gateway_under_load_loses_nothing_and_adds_nothing(version):
             gateway.start()
         load_end(sim)
         gateway.settled(messages=16000)
-        rows, sent = assert_stores_equal(gateway, server), oracle.ledger(ledger)
+        rows, sent = [oracle.Row(*row) for row in assert_stores_equal(gateway, server)], oracle.ledger(ledger)
         assert len(sent) == 16000
         oracle.demand(oracle.of_the_ledger(server.what, sent, rows), oracle.planted(server.what, sent, rows))
 
@@ -369,7 +369,7 @@ def a_row_that_the_table_refuses_is_a_dead_letter_and_the_rest_is_stored(version
             gateway.publish("v1/aqua/poison/json", b'{"time": %d, "level": %d}' % (time.time() - value, value), "-q", "1")
         gateway.sim("--count", "300", "--rate", "max", "--meters", "100", "--seed", "2")
         gateway.settled(messages=602)
-        kept = [row for row in stores.newest(stores.parquet_rows(gateway)) if row.device != "poison"]
+        kept = [row for row in stores.newest(stores.parquet_rows(gateway)) if row[1] != "poison"]
         stores.assert_same(stores.clickhouse_rows(server), kept, "without the poison")
         listed = gateway.verb("deadletter", "ls", "--data", gateway.data, "--json", check=0).stdout.decode()
         assert listed.count("poison") == 2, listed
@@ -402,7 +402,7 @@ def https_is_spoken_to_a_certificate_that_is_trusted_and_to_no_other(version):
         server.create_tables()
         port = server.https_port or proxy.port
         url = f"https://127.0.0.1:{port}/default"
-        with feeding(url, ca_file=os.path.join(server.folder, "server.crt")) as gateway:
+        with feeding(url, tls_ca_file=os.path.join(server.folder, "server.crt")) as gateway:
             gateway.start()
             gateway.sim("--count", "2000", "--rate", "max", "--meters", "500")
             gateway.settled(messages=2000)

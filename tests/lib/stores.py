@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ClickHouse holds, in the rows of oracle.py, beside what Parquet of the same gateway holds: a test says that
-they are the same, and means every column of every row. And what tests ask about a lane."""
+"""What Parquet and ClickHouse of one gateway hold, as equal tuples: a test says that they are the same, and means
+every column of every row. And what tests ask about a lane. oracle.py gives the columns names."""
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kafka_gateway  # noqa: E402
-import oracle  # noqa: E402
 from gateway import wait_until  # noqa: E402
-from oracle import Row, measured  # noqa: E402
 
+KEY, METRIC, SEQ, RECEIVED = slice(4), 2, 10, 11  # places in a row; the key is vendor, device, metric, ts
 SAME = "vendor, device, metric, {ts}, value, unit, scale, quality, flags, time_source, seq, {received}, gateway"
+PARQUET = "select " + SAME.format(ts="epoch_ms(ts)", received="epoch_ms(received)") + " from parquet"
 CLICKHOUSE = {
     "18.16": "SELECT " + SAME.format(ts="toInt64(toUInt32(ts)) * 1000 + ts_ms",
                                      received="toInt64(toUInt32(received)) * 1000 + received_ms"),
@@ -25,35 +25,38 @@ def config(*sinks):
 
 
 def order(row):
-    return measured(row) + (row.seq,)
+    return row[KEY] + (row[SEQ],)
 
 
 def clickhouse_rows(server, final=True, table="readings"):
     """Sorted. Without `final` also what merges have yet to take away."""
-    return sorted((Row(*row) for row in server.query(
+    return sorted(map(tuple, server.query(
         f"{CLICKHOUSE[server.version]} FROM {table}{' FINAL' if final else ''}")), key=order)
 
 
 def parquet_rows(gateway):
     """Sorted; everything that was ever stored, also older readings of one key."""
-    return sorted(oracle.of_parquet(gateway), key=order)
+    return sorted(map(tuple, gateway.rows(PARQUET)), key=order)
 
 
 def newest(rows):
     """One row a key: the one received last, and of those the one with the highest sequence number."""
     kept = {}
     for row in rows:
-        have = kept.get(measured(row))
-        if have is None or (row.received, row.seq) > (have.received, have.seq):
-            kept[measured(row)] = row
+        have = kept.get(row[KEY])
+        if have is None or (row[RECEIVED], row[SEQ]) > (have[RECEIVED], have[SEQ]):
+            kept[row[KEY]] = row
     return sorted(kept.values(), key=order)
 
 
 def assert_same(found, wanted, what):
-    """Equal counts and equal rows, with some differences when not."""
-    if found != wanted:
-        raise AssertionError("\n".join([f"{what}: {len(found)} rows, not {len(wanted)}",
-                                        *oracle.alike(what, found, "what it should be", wanted)]))
+    """Equal counts and equal rows, with the first differences when not."""
+    if found == wanted:
+        return
+    missing, extra = set(wanted) - set(found), set(found) - set(wanted)
+    raise AssertionError(f"{what}: {len(found)} rows, not {len(wanted)}; {len(missing)} missing or different, for "
+                         f"example {sorted(missing, key=order)[:3]}; {len(extra)} that should not be, for example "
+                         f"{sorted(extra, key=order)[:3]}")
 
 
 def lane(gateway, name):
