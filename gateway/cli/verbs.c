@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "sources/paho/paho.h"
 
 struct verb {
     const char *name;
@@ -22,6 +23,7 @@ static const struct verb verbs[] = {
     {"status", verb_status, "Show what a running gateway does."},
     {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
     {"deadletter", verb_deadletter, "List and show messages that could not be decoded."},
+    {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
     {"version", verb_version, "Print the version."},
 };
 
@@ -61,6 +63,8 @@ int cli_main(int argc, char **argv)
         help_print(stdout);
         return cli_finish(EXIT_CODE_OK);
     }
+    if (strcmp(argv[1], PAHO_WORKER_VERB) == 0) /* the gateway's own doing: not in the table */
+        return paho_worker_main();
     if (strcmp(argv[1], "--version") == 0)
         return verb_version(1, argv + 1);
     for (size_t i = 0; i < array_count(verbs); i++)
