@@ -11,6 +11,7 @@ import glob
 import json
 
 import kafka as kafka_lib
+import stores
 
 COLUMNS = ("vendor", "device", "metric", "ts", "value", "unit", "scale", "quality", "flags", "time_source", "seq",
            "received", "gateway")
@@ -20,9 +21,6 @@ Sent = collections.namedtuple("Sent", "outcome number vendor device ts litres ki
 # Of a Row: which reading of which message it is; which measurement it is, however often it was sent.
 identity = lambda row: (row.gateway, row.seq, row.device, row.metric, row.ts)  # noqa: E731
 measured = lambda row: (row.vendor, row.device, row.metric, row.ts)  # noqa: E731
-
-PARQUET_SQL = ("select vendor, device, metric, epoch_ms(ts), value, unit, scale, quality, flags, time_source, seq, "
-               "epoch_ms(received), gateway from parquet")
 
 
 def ledger(path):
@@ -54,7 +52,17 @@ def of_kafka(records):
 
 
 def of_parquet(gateway):
-    return [Row(*row) for row in gateway.rows(PARQUET_SQL)]
+    return [Row(*row) for row in stores.parquet_rows(gateway)]
+
+
+def of_clickhouse(server):
+    """What a SELECT ... FINAL gives."""
+    return [Row(*row) for row in stores.clickhouse_rows(server)]
+
+
+def newest(rows):
+    """One row for each measurement, as ClickHouse keeps it: of several the one received last."""
+    return [Row(*row) for row in stores.newest(rows)]
 
 
 # ---- checks ----
