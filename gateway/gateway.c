@@ -42,6 +42,7 @@ static void paths_make(struct gateway_paths *paths, const char *data)
     paths->refused = mem_printf("%s/journal/refused", data);
     paths->cursors = mem_printf("%s/cursors", data);
     paths->state = mem_printf("%s/state", data);
+    paths->intake = mem_printf("%s/intake", data);
 }
 
 static void paths_fini(struct gateway_paths *paths)
@@ -53,6 +54,7 @@ static void paths_fini(struct gateway_paths *paths)
     free(paths->refused);
     free(paths->cursors);
     free(paths->state);
+    free(paths->intake);
 }
 
 static int folder_make(const char *path, struct err *err)
@@ -239,6 +241,23 @@ static int lanes_make(struct gateway *gateway, struct err *err)
     return 0;
 }
 
+/* The folder is there once there was a broker: what its workers left is taken in, although the
+ * configuration no longer names it. */
+static int brokers_make(struct gateway *gateway, struct err *err)
+{
+    const struct config *config = gateway->config_started;
+    struct disk_stat stat;
+    if (config->broker_count == 0 && disk_real.stat(&disk_real, gateway->paths.intake, &stat) < 0)
+        return 0;
+    int rc = folder_make(gateway->paths.intake, err);
+    if (rc)
+        return rc;
+    struct paho_place place = {
+        .disk = &disk_real, .dir = gateway->paths.intake, .rawlog = gateway->rawlog};
+    gateway->brokers = paho_new(config->brokers, config->broker_count, &place, err);
+    return gateway->brokers ? 0 : GW_EINVAL;
+}
+
 static int parts_make(struct gateway *gateway, struct err *err)
 {
     int rc = folders_make(&gateway->paths, err);
@@ -263,7 +282,7 @@ static int parts_make(struct gateway *gateway, struct err *err)
     if (rc)
         return rc;
     gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
-    return gateway->listener ? 0 : GW_EINVAL;
+    return gateway->listener ? brokers_make(gateway, err) : GW_EINVAL;
 }
 
 static int parts_start(struct gateway *gateway, struct err *err)
@@ -280,6 +299,8 @@ static int parts_start(struct gateway *gateway, struct err *err)
                          err);
     if (rc == 0)
         rc = gateway->listener->type->start(gateway->listener, err);
+    if (rc == 0 && gateway->brokers)
+        rc = gateway->brokers->type->start(gateway->brokers, err);
     return rc;
 }
 
@@ -288,7 +309,9 @@ static int parts_start(struct gateway *gateway, struct err *err)
 static void on_source_closed(void *arg)
 {
     struct gateway *gateway = arg;
-    uv_async_send(&gateway->source_closed);
+    /* The last one ends the main loop; sends before that may be one for both. */
+    if (atomic_fetch_sub(&gateway->sources_open, 1) == 1)
+        uv_async_send(&gateway->source_closed);
 }
 
 /* The listener has closed: the rest in order, each waiting for the one before. */
@@ -307,6 +330,8 @@ static void parts_stop(struct gateway *gateway)
 static void parts_free(struct gateway *gateway)
 {
     admin_stop(gateway->admin);
+    if (gateway->brokers)
+        gateway->brokers->type->free(gateway->brokers);
     if (gateway->listener)
         gateway->listener->type->free(gateway->listener);
     for (size_t i = 0; i < gateway->lane_count; i++)
@@ -334,7 +359,10 @@ static void on_signal_stop(uv_signal_t *signal, int number)
         return;
     gateway->stopping = true;
     log_event(LOG_INFO, "stopping", "signal=%d", number);
+    gateway->sources_open = gateway->brokers ? 2 : 1;
     gateway->listener->type->close(gateway->listener, DRAIN_SOURCE_MS, on_source_closed, gateway);
+    if (gateway->brokers)
+        gateway->brokers->type->close(gateway->brokers, DRAIN_SOURCE_MS, on_source_closed, gateway);
 }
 
 static void on_async_source_closed(uv_async_t *async)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The gateway's metrics in Prometheus text (exposition format 0.0.4). A metric of one value is one
- * row of a table; the labelled ones follow. Labels are bounded by the configuration (log, sink), and
+ * row of a table; the labelled ones follow, those of sinks in metrics_lanes.c. Labels are bounded by the configuration (log, sink), and
  * never name a meter, a client or a topic. Any thread.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "metrics_merge.h"
+#include "metrics.h"
 #include "parts.h"
 
 struct metric_row {
@@ -111,6 +111,13 @@ static double reload_failures(const struct gateway *gateway)
     return (double)gateway->reload_failures;
 }
 
+/* Prometheus has a word for what has no number. */
+static double journal_left(const struct gateway *gateway)
+{
+    int64_t seconds = gateway->outlook.seconds_left;
+    return seconds < 0 ? INFINITY : (double)seconds;
+}
+
 static double start_time(const struct gateway *gateway)
 {
     return (double)gateway->started_ms / 1000;
@@ -164,6 +171,11 @@ static const struct metric_row rows[] = {
      "Failed writes and syncs of the raw log since start.", failures},
     {"tidegate_rawlog_waiting_bytes", "gauge", "Bytes that wait to be made durable.",
      bytes_waiting},
+    {"tidegate_journal_seconds_left", "gauge",
+     "How long the logs have room when no sink takes anything, at the rate of the last minute; "
+     "+Inf "
+     "while nothing comes.",
+     journal_left},
     {"tidegate_reloads_total", "counter", "Configurations reloaded.", reloads},
     {"tidegate_reload_failures_total", "counter",
      "Configurations refused at reload; the old one stayed.", reload_failures},
@@ -173,7 +185,7 @@ static const struct metric_row rows[] = {
     {"process_resident_memory_bytes", "gauge", "Resident memory size.", process_memory},
 };
 
-static void head(struct buffer *out, const char *name, const char *type, const char *help)
+void metrics_head(struct buffer *out, const char *name, const char *type, const char *help)
 {
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -190,23 +202,23 @@ static void metrics_logs(const struct gateway *gateway, struct buffer *out)
         {"readings", gateway->readings},
         {"dead", gateway->dead},
     };
-    head(out, "tidegate_journal_bytes", "gauge", "Disk used by a log.");
+    metrics_head(out, "tidegate_journal_bytes", "gauge", "Disk used by a log.");
     for (size_t i = 0; i < array_count(logs); i++)
         buffer_printf(out, "tidegate_journal_bytes{log=\"%s\"} %" PRIu64 "\n", logs[i].label,
                       journal_bytes(logs[i].journal));
-    head(out, "tidegate_journal_first_seq", "gauge", "Oldest sequence number kept in a log.");
+    metrics_head(out, "tidegate_journal_first_seq", "gauge",
+                 "Oldest sequence number kept in a log.");
     for (size_t i = 0; i < array_count(logs); i++)
         buffer_printf(out, "tidegate_journal_first_seq{log=\"%s\"} %" PRIu64 "\n", logs[i].label,
                       journal_first_seq(logs[i].journal));
-    head(out, "tidegate_journal_next_seq", "gauge", "Next sequence number of a log.");
+    metrics_head(out, "tidegate_journal_next_seq", "gauge", "Next sequence number of a log.");
     for (size_t i = 0; i < array_count(logs); i++)
         buffer_printf(out, "tidegate_journal_next_seq{log=\"%s\"} %" PRIu64 "\n", logs[i].label,
                       journal_next_seq(logs[i].journal));
 }
 
-/* Buckets hold powers of two; Prometheus wants them summed up and in seconds. */
-static void histogram(struct buffer *out, const char *name, const char *label,
-                      const _Atomic uint64_t *buckets, int count, double unit, double sum)
+void metrics_histogram(struct buffer *out, const char *name, const char *label,
+                       const _Atomic uint64_t *buckets, int count, double unit, double sum)
 {
     const char *comma = *label ? "," : "";
     uint64_t total = 0;
@@ -226,140 +238,28 @@ static void histogram(struct buffer *out, const char *name, const char *label,
 static void metrics_commit(const struct gateway *gateway, struct buffer *out)
 {
     struct rawlog_stats *stats = rawlog_stats(gateway->rawlog);
-    head(out, "tidegate_rawlog_commit_seconds", "histogram",
-         "Time from taking messages to the end of their sync.");
-    histogram(out, "tidegate_rawlog_commit_seconds", "", stats->commit_us_bucket,
-              (int)array_count(stats->commit_us_bucket), 1e-6, (double)stats->commit_ns_sum / 1e9);
-}
-
-/* ---- lanes ---- */
-
-struct lane_row {
-    const char *name;
-    const char *type;
-    const char *help;
-    double (*value)(const struct gateway *gateway, const struct lane_stats *stats);
-};
-
-static double lane_lag(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    uint64_t end = journal_next_seq(gateway->readings);
-    uint64_t next = stats->next_seq;
-    return end > next ? (double)(end - next) : 0;
-}
-
-static double lane_lag_seconds(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    return (double)gateway_lane_lag_ms(gateway, stats) / 1000;
-}
-
-static double lane_rows_total(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->rows;
-}
-
-static double lane_units_total(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->units;
-}
-
-static double lane_retries_total(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->retries;
-}
-
-static double lane_refused_total(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->refused_rows;
-}
-
-static double lane_lost_total(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->lost_seqs;
-}
-
-static double lane_open_rows(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return (double)stats->open_rows;
-}
-
-static double lane_up(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    (void)gateway;
-    return stats->health == LANE_OK;
-}
-
-static const struct lane_row lane_rows[] = {
-    {"tidegate_lane_lag_messages", "gauge", "Messages decoded and not yet confirmed by the sink.",
-     lane_lag},
-    {"tidegate_lane_lag_seconds", "gauge",
-     "Age of the oldest reading that waits for the sink; 0 when none does.", lane_lag_seconds},
-    {"tidegate_lane_readings_total", "counter", "Readings confirmed by the sink since start.",
-     lane_rows_total},
-    {"tidegate_lane_units_total", "counter", "Units confirmed by the sink since start.",
-     lane_units_total},
-    {"tidegate_lane_retries_total", "counter", "Attempts that have to be repeated.",
-     lane_retries_total},
-    {"tidegate_lane_refused_readings_total", "counter", "Readings that the sink refused for good.",
-     lane_refused_total},
-    {"tidegate_lane_lost_messages_total", "counter",
-     "Messages whose readings damage to the reading log kept from the sink; the raw log has them.",
-     lane_lost_total},
-    {"tidegate_lane_open_readings", "gauge", "Readings in units under way.", lane_open_rows},
-    {"tidegate_lane_up", "gauge", "1 while the sink takes what it is given.", lane_up},
-};
-
-/* What the sinks tell of themselves; two of one type tell the same metrics. */
-static void metrics_sinks(const struct gateway *gateway, struct buffer *out)
-{
-    struct buffer *texts = mem_zalloc((gateway->lane_count + 1) * sizeof *texts);
-    struct bytes *parts = mem_zalloc((gateway->lane_count + 1) * sizeof *parts);
-    for (size_t i = 0; i < gateway->lane_count; i++) {
-        lane_metrics(gateway->lanes[i], &texts[i]);
-        parts[i] = buffer_bytes(&texts[i]);
-    }
-    metrics_merge(parts, gateway->lane_count, out);
-    for (size_t i = 0; i < gateway->lane_count; i++)
-        buffer_fini(&texts[i]);
-    free(texts);
-    free(parts);
-}
-
-static void metrics_lanes(const struct gateway *gateway, struct buffer *out)
-{
-    for (size_t i = 0; i < array_count(lane_rows); i++) {
-        head(out, lane_rows[i].name, lane_rows[i].type, lane_rows[i].help);
-        for (size_t j = 0; j < gateway->lane_count; j++)
-            buffer_printf(out, "%s{sink=\"%s\"} %.17g\n", lane_rows[i].name,
-                          lane_name(gateway->lanes[j]),
-                          lane_rows[i].value(gateway, lane_stats(gateway->lanes[j])));
-    }
-    head(out, "tidegate_lane_write_seconds", "histogram", "Time from write to confirmation.");
-    for (size_t j = 0; j < gateway->lane_count; j++) {
-        const struct lane_stats *stats = lane_stats(gateway->lanes[j]);
-        char *label = mem_printf("sink=\"%s\"", lane_name(gateway->lanes[j]));
-        histogram(out, "tidegate_lane_write_seconds", label, stats->write_ms_bucket,
-                  LANE_LATENCY_BUCKETS, 1e-3, (double)stats->write_ms_sum / 1e3);
-        free(label);
-    }
-    metrics_sinks(gateway, out);
+    metrics_head(out, "tidegate_rawlog_commit_seconds", "histogram",
+                 "Time from taking messages to the end of their sync.");
+    metrics_histogram(out, "tidegate_rawlog_commit_seconds", "", stats->commit_us_bucket,
+                      (int)array_count(stats->commit_us_bucket), 1e-6,
+                      (double)stats->commit_ns_sum / 1e9);
 }
 
 void gateway_metrics(struct gateway *gateway, struct buffer *out)
 {
     for (size_t i = 0; i < array_count(rows); i++) {
-        head(out, rows[i].name, rows[i].type, rows[i].help);
-        buffer_printf(out, "%s %.17g\n", rows[i].name, rows[i].value(gateway));
+        metrics_head(out, rows[i].name, rows[i].type, rows[i].help);
+        double value = rows[i].value(gateway);
+        if (isinf(value))
+            buffer_printf(out, "%s +Inf\n", rows[i].name);
+        else
+            buffer_printf(out, "%s %.17g\n", rows[i].name, value);
     }
     metrics_logs(gateway, out);
     metrics_commit(gateway, out);
     metrics_lanes(gateway, out);
     if (gateway->listener->type->metrics)
         gateway->listener->type->metrics(gateway->listener, out);
+    if (gateway->brokers)
+        gateway->brokers->type->metrics(gateway->brokers, out);
 }

@@ -20,7 +20,7 @@
 
 /* Folders below the data folder. */
 struct gateway_paths {
-    char *data, *raw, *readings, *dead, *refused, *cursors, *state;
+    char *data, *raw, *readings, *dead, *refused, *cursors, *state, *intake;
 };
 
 struct gateway {
@@ -40,6 +40,8 @@ struct gateway {
     struct lane **lanes;
     size_t lane_count;
     struct source *listener;
+    struct source *brokers;        /* null without any, now and before */
+    _Atomic unsigned sources_open; /* that were told to close, and have not */
     struct admin *admin;
     int64_t started_ms; /* wall clock */
     struct outlook outlook;

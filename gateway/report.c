@@ -13,6 +13,7 @@
 #include "model/batch.h"
 #include "model/batch_json.h"
 #include "parts.h"
+#include "report_lanes.h"
 #include "sources/mqtt/listener.h"
 
 enum { TAIL_ROWS_MAX = 10000, TAIL_WAIT_MS_MAX = 20000, TAIL_SLICE_MS = 200 };
@@ -51,46 +52,6 @@ static const char *health_name(const struct gateway *gateway)
     return names[rawlog_health(gateway->rawlog)];
 }
 
-/* The oldest that was read and waits; when the lane reads nothing, because its sink is down, since
- * what it last stored, or since the start. */
-int64_t gateway_lane_lag_ms(const struct gateway *gateway, const struct lane_stats *stats)
-{
-    int64_t waiting_ms = stats->waiting_received_ms;
-    int64_t stored_ms = stats->stored_received_ms;
-    if (journal_next_seq(gateway->readings) <= stats->next_seq)
-        return 0;
-    if (waiting_ms == 0)
-        waiting_ms = stored_ms ? stored_ms : gateway->started_ms;
-    int64_t lag_ms = clock_wall_ms() - waiting_ms;
-    return lag_ms > 0 ? lag_ms : 0;
-}
-
-static void status_lane(const struct gateway *gateway, struct lane *lane, struct buffer *out)
-{
-    static const char *const names[] = {"ok", "retrying", "stopped"};
-    const struct lane_stats *stats = lane_stats(lane);
-    int health = stats->health; /* gcc 12 reads an atomic index as a plain one */
-    char why[200];
-    lane_why(lane, why);
-    uint64_t end = journal_next_seq(gateway->readings);
-    uint64_t next = stats->next_seq;
-    buffer_add_text(out, "{\"name\":");
-    json_string(bytes_text(lane_name(lane)), out);
-    buffer_printf(out,
-                  ",\"type\":\"%s\",\"health\":\"%s\",\"next_seq\":%" PRIu64
-                  ",\"lag_messages\":%" PRIu64 ",\"lag_seconds\":%" PRId64 ",\"rows\":%" PRIu64
-                  ",\"units\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"stored_received\":",
-                  lane_sink_type(lane), names[health], next, end > next ? end - next : 0,
-                  gateway_lane_lag_ms(gateway, stats) / 1000, stats->rows, stats->units,
-                  stats->retries);
-    char text[CLOCK_TEXT_SIZE];
-    int64_t stored = stats->stored_received_ms;
-    json_string(bytes_text(stored ? clock_format_ms(stored, text) : ""), out);
-    buffer_add_text(out, ",\"why\":");
-    json_string(bytes_text(why), out);
-    buffer_add_text(out, "}");
-}
-
 static void status_listener(const struct gateway *gateway, struct buffer *out)
 {
     struct listener_stats mqtt;
@@ -103,6 +64,32 @@ static void status_listener(const struct gateway *gateway, struct buffer *out)
                   listener_port(gateway->listener), mqtt.connections, mqtt.accepted, mqtt.refused,
                   mqtt.shed, mqtt.held_connections, mqtt.sessions, mqtt.messages_received,
                   mqtt.bytes_received, mqtt.acks_sent);
+}
+
+static void status_brokers(const struct gateway *gateway, struct buffer *out)
+{
+    struct paho_worker_status worker;
+    if (gateway->brokers == NULL)
+        return;
+    buffer_add_text(out, "\"brokers\":[");
+    for (size_t i = 0; paho_status(gateway->brokers, i, &worker); i++) {
+        buffer_printf(out, "%s{\"name\":", i ? "," : "");
+        json_string(bytes_text(worker.broker), out);
+        buffer_printf(out,
+                      ",\"worker\":%u,\"mqtt\":\"%s\",\"messages\":%" PRIu64
+                      ",\"connects\":%" PRIu64 ",\"sessions_lost\":%" PRIu64 ",\"holds\":%" PRIu64
+                      ",\"restarts\":%" PRIu64 ",\"waiting_bytes\":%" PRIu64
+                      ",\"room_bytes\":%" PRIu64 ",\"why\":",
+                      worker.worker,
+                      worker.connected == 5   ? "5.0"
+                      : worker.connected == 4 ? "3.1.1"
+                                              : "",
+                      worker.messages, worker.connects, worker.sessions_lost, worker.holds,
+                      worker.restarts, worker.waiting_bytes, worker.room_bytes);
+        json_string(bytes_text(worker.note), out);
+        buffer_u8(out, '}');
+    }
+    buffer_add_text(out, "],");
 }
 
 static void status_decoder(const struct gateway *gateway, struct buffer *out)
@@ -156,6 +143,20 @@ static void status_disk(const struct gateway *gateway, struct buffer *out)
                       space.available, space.total);
 }
 
+/* null: nothing comes in, so there is no end to it. */
+static void status_outlook(const struct gateway *gateway, struct buffer *out)
+{
+    const struct outlook *outlook = &gateway->outlook;
+    int64_t seconds = outlook->seconds_left;
+    buffer_add_text(out, "\"journal_seconds_left\":");
+    if (seconds < 0)
+        buffer_add_text(out, "null,");
+    else
+        buffer_printf(out, "%" PRId64 ",", seconds);
+    buffer_printf(out, "\"outlook\":{\"room_bytes\":%" PRIu64 ",\"growth_bytes\":%" PRIu64 "},",
+                  outlook->room, outlook->rate);
+}
+
 void gateway_status(struct gateway *gateway, struct buffer *out)
 {
     struct journal *journal = rawlog_journal(gateway->rawlog);
@@ -174,17 +175,15 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     buffer_fini(&why);
     status_decoder(gateway, out);
     status_listener(gateway, out);
+    status_brokers(gateway, out);
     status_journal(out, "raw", journal);
     status_journal(out, "reading_log", gateway->readings);
     status_journal(out, "dead_letters", gateway->dead);
     status_stored(gateway, out);
     status_disk(gateway, out);
-    buffer_add_text(out, "\"lanes\":[");
-    for (size_t i = 0; i < gateway->lane_count; i++) {
-        buffer_add_text(out, i ? "," : "");
-        status_lane(gateway, gateway->lanes[i], out);
-    }
-    buffer_add_text(out, "]}\n");
+    status_outlook(gateway, out);
+    report_lanes(gateway, out);
+    buffer_add_text(out, "}\n");
 }
 
 /* ---- tail ---- */

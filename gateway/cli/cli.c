@@ -33,8 +33,8 @@ int cli_fail(const char *verb, int code, const char *format, ...)
 int cli_sink_flag_misplaced(const char *verb, const char *type, const char *file)
 {
     return cli_fail(verb, EXIT_CODE_USAGE,
-                    "--%s is for a run without a configuration file: put the sink into %s, below "
-                    "`sinks`, as `tidegate validate --embedded --%s ...` prints it",
+                    "--%s is for a run without a configuration file: put it into %s, as `tidegate "
+                    "validate --embedded --%s ...` prints it",
                     type, file, type);
 }
 

@@ -55,6 +55,10 @@ struct cli_command {
         .name = "clickhouse", .type = OPTION_STRING, .offset = offsetof(type_, clickhouse),        \
         .help = help_                                                                              \
     }
+#define CLI_ROW_BROKER(type_, help_)                                                               \
+    {                                                                                              \
+        .name = "broker", .type = OPTION_STRING, .offset = offsetof(type_, broker), .help = help_  \
+    }
 
 /* What is left beside the options; points into argv. */
 struct cli_arguments {

@@ -11,7 +11,7 @@
 #include "gateway.h"
 
 struct run_options {
-    char *data, *listen, *admin, *config, *kafka, *clickhouse;
+    char *data, *listen, *admin, *config, *kafka, *clickhouse, *broker;
 };
 
 #define AT(member) offsetof(struct run_options, member)
@@ -32,6 +32,8 @@ static const struct option run_rows[] = {
              "127.0.0.1:9464."},
     CLI_ROW_KAFKA(struct run_options, "Send to Kafka too, with the defaults of that sink."),
     CLI_ROW_CLICKHOUSE(struct run_options, "Send to ClickHouse too; further URLs are replicas."),
+    CLI_ROW_BROKER(struct run_options,
+                   "mqtt://HOST:PORT: take messages to v1/# from that broker, too."),
     {.name = "config",
      .type = OPTION_PATH,
      .offset = AT(config),
@@ -58,8 +60,8 @@ static const struct cli_command run_command = {
 static int config_make(void *arg, struct config **out, struct buffer *errors)
 {
     const struct run_options *options = arg;
-    const struct config_places places = {options->data, options->listen, options->admin,
-                                         options->kafka, options->clickhouse};
+    const struct config_places places = {options->data,  options->listen,     options->admin,
+                                         options->kafka, options->clickhouse, options->broker};
     if (options->config == NULL)
         return config_embedded(&places, out, errors);
     int rc = config_load(options->config, &disk_real, out, errors);
@@ -82,8 +84,11 @@ static int run(struct run_options *options)
     struct buffer errors = {0};
     if (options->config == NULL && options->data == NULL)
         return cli_fail("run", EXIT_CODE_USAGE, "needs --data DIR, or --config FILE");
-    if (options->config && (options->kafka || options->clickhouse))
-        return cli_sink_flag_misplaced("run", options->kafka ? "kafka" : "clickhouse",
+    if (options->config && (options->kafka || options->clickhouse || options->broker))
+        return cli_sink_flag_misplaced("run",
+                                       options->kafka        ? "kafka"
+                                       : options->clickhouse ? "clickhouse"
+                                                             : "broker",
                                        options->config);
     int rc = config_make(options, &config, &errors);
     if (errors.size)

@@ -11,7 +11,7 @@
 #include "model/batch_json.h"
 
 struct validate_options {
-    char *config, *kafka, *clickhouse;
+    char *config, *kafka, *clickhouse, *broker;
     bool embedded, reference, json;
 };
 
@@ -25,6 +25,7 @@ static const struct option validate_rows[] = {
      .help = "Check and print what `run` does without a file."},
     CLI_ROW_KAFKA(struct validate_options, "With --embedded: what `run --kafka` would do."),
     CLI_ROW_CLICKHOUSE(struct validate_options, "With --embedded: `run --clickhouse`."),
+    CLI_ROW_BROKER(struct validate_options, "With --embedded: `run --broker`."),
     {.name = "reference",
      .type = OPTION_BOOL,
      .offset = AT(reference),
@@ -131,8 +132,8 @@ static int check(const struct validate_options *options)
     struct config *config = NULL;
     struct buffer errors = {0};
     const char *name = options->config ? options->config : "built-in";
-    const struct config_places places = {.kafka = options->kafka,
-                                         .clickhouse = options->clickhouse};
+    const struct config_places places = {
+        .kafka = options->kafka, .clickhouse = options->clickhouse, .broker = options->broker};
     int rc = options->config ? config_load(options->config, &disk_real, &config, &errors)
                              : config_embedded(&places, &config, &errors);
     if (options->json)

@@ -218,6 +218,17 @@ static void sinks_free(struct config *config)
     free(config->sinks);
 }
 
+static void brokers_free(struct config *config)
+{
+    for (size_t i = 0; i < config->broker_count; i++) {
+        for (size_t topic = 0; topic < config->brokers[i].topic_count; topic++)
+            free(config->brokers[i].topics[topic]);
+        free(config->brokers[i].topics);
+        option_fini(paho_option_rows, &config->brokers[i]);
+    }
+    free(config->brokers);
+}
+
 void config_free(struct config *config)
 {
     if (config == NULL)
@@ -225,6 +236,7 @@ void config_free(struct config *config)
     vendors_free(config);
     routes_free(config);
     sinks_free(config);
+    brokers_free(config);
     vocabulary_free(config->vocabulary);
     for (const struct config_section *section = config_sections; section->name; section++)
         option_fini(section->rows, (char *)config + section->offset);

@@ -19,6 +19,7 @@
 #include "sinks/sink.h"
 #include "sources/access.h"
 #include "sources/mqtt/listener.h"
+#include "sources/paho/paho.h"
 
 /* Section `journal`. */
 struct config_journal {
@@ -98,6 +99,8 @@ struct config {
     size_t route_count;
     struct config_sink *sinks;
     size_t sink_count;
+    struct paho_options *brokers;
+    size_t broker_count;
     struct vocabulary *vocabulary;
     uint64_t digest; /* changes when what decoding means changes: codec versions, routes, mappings,
                         zones, vocabulary. A new digest is a new decode generation */
@@ -113,6 +116,7 @@ struct config_places {
     const char *data, *listen, *admin;
     const char *kafka;      /* HOST:PORT[,HOST:PORT...]: a sink of that type beside Parquet */
     const char *clickhouse; /* http://HOST:PORT/DATABASE[,...]: the same */
+    const char *broker;     /* mqtt://HOST:PORT: messages to v1/# come from there, too */
 };
 /* DESIGN 12, "Without a configuration file". */
 int config_embedded(const struct config_places *places, struct config **out, struct buffer *errors);

@@ -40,6 +40,16 @@ static void sink_add(const char *type, const char *option, const char *value, st
     buffer_u8(out, '\n');
 }
 
+/* What a broker has below the same topics as ours. */
+static void broker_add(const char *url, struct buffer *out)
+{
+    if (url == NULL)
+        return;
+    buffer_add_text(out, "\nbrokers:\n  - name: broker\n    url: ");
+    json_string(bytes_text(url), out);
+    buffer_add_text(out, "\n    topics: [\"v1/#\"]\n");
+}
+
 void config_embedded_text(const struct config_places *places, struct buffer *out)
 {
     buffer_add_text(out, head);
@@ -52,4 +62,5 @@ void config_embedded_text(const struct config_places *places, struct buffer *out
     buffer_add_text(out, tail);
     sink_add("kafka", "brokers", places->kafka, out);
     sink_add("clickhouse", "url", places->clickhouse, out);
+    broker_add(places->broker, out);
 }

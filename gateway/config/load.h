@@ -87,10 +87,14 @@ int config_vendor_read(struct load *load, const struct yaml_node *node); /* vend
 int config_metric_read(struct load *load, const struct yaml_node *node); /* vocabulary.c */
 int config_route_read(struct load *load, const struct yaml_node *node);  /* routes.c */
 int config_sink_read(struct load *load, const struct yaml_node *node);   /* sinks.c */
+int config_broker_read(struct load *load, const struct yaml_node *node); /* brokers.c */
 /* sinks.c: the paths among a sink's own options that end in `_file`. */
 void config_sink_files(struct load *load, const struct yaml_node *node, const struct option *rows,
                        void *options);
 
+/* vendors.c: a list of topic filters, checked. */
+void config_topics_read(struct load *load, const struct yaml_node *list, char ***topics,
+                        size_t *count);
 /* vendors.c: what can be told only when all entries are there: default topics, password files. */
 void config_vendors_finish(struct load *load, const struct yaml_node *list);
 /* routes.c: routes that can never match. */

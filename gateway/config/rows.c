@@ -319,6 +319,10 @@ static const struct config_extra vendor_extra[] = {
      "Where it may publish, with + and #; default: the topics of its routes."},
     {0},
 };
+static const struct config_extra broker_extra[] = {
+    {"topics", "list of topic filters", "What is subscribed there, with + and #."},
+    {0},
+};
 static const struct config_extra route_extra[] = {
     {"options", "mapping", "The codec's own options in place of a file."},
     {0},
@@ -329,6 +333,9 @@ const struct config_list config_lists[] = {
      CONFIG_LIST_MAX, config_metric_read},
     {"vendors", config_vendor_rows, vendor_extra, "Who may log in, and publish where.",
      CONFIG_LIST_MAX, config_vendor_read},
+    {"brokers", paho_option_rows, broker_extra,
+     "MQTT brokers that vendors have already, to take messages from.", CONFIG_SINKS_MAX,
+     config_broker_read},
     {"routes", config_route_rows, route_extra,
      "From topic to payload format; what fits no route becomes a dead letter.", CONFIG_LIST_MAX,
      config_route_read},

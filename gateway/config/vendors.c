@@ -44,8 +44,8 @@ static bool filter_valid(const char *filter)
     return true;
 }
 
-static void topics_read(struct load *load, const struct yaml_node *list,
-                        struct config_vendor *vendor)
+void config_topics_read(struct load *load, const struct yaml_node *list, char ***topics,
+                        size_t *count)
 {
     if (yaml_is_null(list) || !yaml_expect(&load->yaml, list, YAML_SEQUENCE, "topics"))
         return;
@@ -61,7 +61,7 @@ static void topics_read(struct load *load, const struct yaml_node *list,
             yaml_error(&load->yaml, item,
                        "`%s` is no topic filter: + and # stand alone between slashes, # at the end",
                        item->text);
-        char **topic = load_grow(&vendor->topics, &vendor->topic_count, sizeof *topic);
+        char **topic = load_grow(topics, count, sizeof *topic);
         *topic = mem_strdup(item->text);
     }
 }
@@ -86,7 +86,7 @@ int config_vendor_read(struct load *load, const struct yaml_node *node)
         vendor->passwords = load_path(load, entry.passwords);
         free(entry.passwords);
     }
-    topics_read(load, yaml_find(node, "topics"), vendor);
+    config_topics_read(load, yaml_find(node, "topics"), &vendor->topics, &vendor->topic_count);
     return load->yaml.error_count > before ? GW_EINVAL : 0;
 }
 
