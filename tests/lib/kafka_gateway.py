@@ -3,17 +3,29 @@
 import json
 import os
 
-import stores
 from gateway import Gateway, wait_until
 from kafka import TOPICS
 
+CONFIG = """
+data: {data}
+anonymous: loopback
+timezone: "+08:00"
+mqtt: {{listen: "127.0.0.1:{port}"}}
+admin: {{listen: "127.0.0.1:{admin}"}}
+journal: {{segment_size: 4MiB, extent_size: 256KiB}}
+routes:
+  - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
+  - {{topic: "v1/{{vendor}}/{{device}}/cjt188", codec: cjt188}}
+sinks:
+"""
+PARQUET = {"type": "parquet", "flush_age": "300ms"}
 QUICK = {"linger": "20ms", "flush_age": "50ms"}
 
 
 def config(*sinks):
-    """A configuration with Parquet and these sinks, as a template of Gateway. JSON is YAML, and has mappings."""
+    """A configuration with these sinks, as a template of Gateway. JSON is YAML."""
     rows = (json.dumps(sink).replace("{", "{{").replace("}", "}}") for sink in sinks)
-    return stores.BASE + "".join(f"  - {row}\n" for row in rows)
+    return CONFIG + "".join(f"  - {row}\n" for row in rows)
 
 
 def topics(kafka, prefix, partitions=6, only=None, **settings):
@@ -34,9 +46,9 @@ def position_topic(kafka, options, **settings):
 class KafkaGateway(Gateway):
     """A gateway with the sinks Parquet and Kafka."""
 
-    def __init__(self, address, folder=None, sinks=(), **options):
+    def __init__(self, address, folder=None, sinks=(), parquet=PARQUET, **options):
         self.sink = {"type": "kafka", "brokers": address, **QUICK, **options}
-        self.sinks = [self.sink, *sinks]
+        self.sinks = [*([parquet] if parquet else []), self.sink, *sinks]
         super().__init__(folder=folder)
 
     def command(self):
