@@ -235,9 +235,11 @@ static void on_subscribed5(void *context, MQTTAsync_successData5 *data)
     struct worker *worker = context;
     worker->refused = 0;
     for (int i = 0; i < worker->filter_count; i++) {
-        int granted = i < data->alt.sub.reasonCodeCount && data->alt.sub.reasonCodes
-                          ? (int)data->alt.sub.reasonCodes[i]
-                          : (int)data->reasonCode;
+        /* With one filter Paho gives its code alone, and nothing in the array. */
+        int granted =
+            worker->filter_count == 1
+                ? (int)data->reasonCode
+                : (i < data->alt.sub.reasonCodeCount ? (int)data->alt.sub.reasonCodes[i] : 0x80);
         worker->refused += granted >= 0x80;
     }
     answer_give(worker, ANSWER_YES, NULL);
