@@ -4,7 +4,9 @@
  */
 #include <string.h>
 
+#include "sinks/clickhouse/clickhouse.h"
 #include "sinks/discard/discard.h"
+#include "sinks/kafka/kafka.h"
 #include "sinks/parquet/parquet.h"
 #include "sinks/sink.h"
 
@@ -24,8 +26,10 @@ const char *sink_reason_name(enum sink_reason reason)
 }
 
 static const struct sink_type *const sinks[] = {
+    &sink_clickhouse,
     &sink_discard,
     &sink_parquet,
+    &sink_kafka,
 };
 
 const struct sink_type *sink_find(const char *name)
