@@ -210,7 +210,7 @@ static bool store_letters(void *arg, uint64_t next_seq)
     return true;
 }
 
-static bool store_batch(struct decoder *decoder, const struct batch *batch)
+static bool store_batch(struct decoder *decoder, struct batch *batch)
 {
     struct buffer body = {0};
     batch_encode(batch, &body);
@@ -225,6 +225,8 @@ static bool store_batch(struct decoder *decoder, const struct batch *batch)
     };
     bool stored = store(decoder, decoder->options.readings, "readings", &extent);
     decoder->stats.batch_bytes += stored ? body.size : 0;
+    if (stored && decoder->options.recent)
+        recent_add(decoder->options.recent, batch);
     buffer_fini(&body);
     return stored;
 }

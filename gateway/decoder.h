@@ -16,6 +16,7 @@
 #include "base/disk.h"
 #include "config/config.h"
 #include "journal/journal.h"
+#include "recent.h"
 
 struct decoder_options {
     const struct disk *disk;
@@ -25,6 +26,7 @@ struct decoder_options {
      * and is made again, batches end here as they did before. */
     const uint64_t *cuts;
     size_t cut_count;
+    struct recent *recent; /* gets every batch that is stored; may be null */
     uint64_t save_bytes; /* raw bytes between two saves: about a segment */
 };
 

@@ -27,6 +27,8 @@ enum {
     DRAIN_DECODER_MS = 2000,
     DRAIN_LANES_MS = 3000,
     HOUSEKEEPING_MS = 2000,
+    SINKS_START_MS = 3000,
+    RECENT_BYTES_MAX = 64 << 20, /* and never more than journal.memory_bytes */
 };
 
 #define NEW_IDENTITY "start under a new identity: tidegate journal new-identity --data %s"
@@ -181,7 +183,7 @@ static void cuts_collect(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
     gateway->cuts =
-        mem_zalloc((config->sink_count + 1) * (CURSOR_UNITS_MAX + 1) * sizeof(uint64_t));
+        mem_zalloc((config->sink_count + 1) * (CURSOR_UNITS_MAX + 2) * sizeof(uint64_t));
     for (size_t i = 0; i < config->sink_count; i++) {
         struct cursor_state state;
         struct identity identity;
@@ -189,6 +191,7 @@ static void cuts_collect(struct gateway *gateway)
         char *path = cursor_path(gateway, &config->sinks[i]);
         if (cursor_peek(&disk_real, path, &state, &identity, &err) == 0) {
             gateway->cuts[gateway->cut_count++] = state.next_seq;
+            gateway->cuts[gateway->cut_count++] = state.settled_seq;
             for (uint32_t unit = 0; unit < state.unit_count; unit++)
                 gateway->cuts[gateway->cut_count++] = state.units[unit].last_seq + 1;
         }
@@ -199,6 +202,8 @@ static void cuts_collect(struct gateway *gateway)
 static int decoder_make(struct gateway *gateway, struct err *err)
 {
     const struct config_journal *from = &gateway->config->journal;
+    gateway->recent =
+        recent_new(from->memory_bytes < RECENT_BYTES_MAX ? from->memory_bytes : RECENT_BYTES_MAX);
     struct decoder_options options = {
         .disk = &disk_real,
         .state_dir = gateway->paths.state,
@@ -207,6 +212,7 @@ static int decoder_make(struct gateway *gateway, struct err *err)
         .dead = gateway->dead,
         .cuts = gateway->cuts,
         .cut_count = gateway->cut_count,
+        .recent = gateway->recent,
         .save_bytes = 4 * from->segment_bytes,
     };
     /* A raw log that may be small must not fill up between two saves: it is kept for the newest. */
@@ -227,6 +233,9 @@ static int lanes_make(struct gateway *gateway, struct err *err)
             .disk = &disk_real,
             .sink = &config->sinks[i],
             .readings = gateway->readings,
+            .raw = rawlog_journal(gateway->rawlog),
+            .recent = gateway->recent,
+            .vocabulary = gateway->config_started->vocabulary,
             .refused = gateway->refused,
             .received_end = journal_next_seq(rawlog_journal(gateway->rawlog)),
             .cursor_path = cursor,
@@ -285,11 +294,24 @@ static int parts_make(struct gateway *gateway, struct err *err)
     return gateway->listener ? brokers_make(gateway, err) : GW_EINVAL;
 }
 
+/* All sinks start side by side. What an operator must mend is known within moments, and is a refusal to
+ * start; a sink that is down or slow goes on by itself and delays nobody any longer. */
+static int lanes_start(struct gateway *gateway, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < gateway->lane_count && rc == 0; i++)
+        rc = lane_start(gateway->lanes[i], err);
+    int64_t until = clock_monotonic_ms() + SINKS_START_MS;
+    for (size_t i = 0; i < gateway->lane_count && rc == 0; i++)
+        rc = lane_wait_started(gateway->lanes[i], until, err);
+    return rc;
+}
+
 static int parts_start(struct gateway *gateway, struct err *err)
 {
     int rc = rawlog_start(gateway->rawlog, err);
-    for (size_t i = 0; i < gateway->lane_count && rc == 0; i++)
-        rc = lane_start(gateway->lanes[i], err);
+    if (rc == 0)
+        rc = lanes_start(gateway, err);
     if (rc == 0)
         rc = decoder_start(gateway->decoder, err);
     /* Both addresses are bound before the first message is taken, so that a port in use is a clear
@@ -320,11 +342,10 @@ static void parts_stop(struct gateway *gateway)
     if (!rawlog_stop(gateway->rawlog, DRAIN_RAWLOG_MS))
         log_event(LOG_WARN, "journal_not_drained", "what was not stored was not acknowledged");
     decoder_stop(gateway->decoder, DRAIN_DECODER_MS);
-    int64_t until = clock_monotonic_ms() + DRAIN_LANES_MS;
-    for (size_t i = 0; i < gateway->lane_count; i++) {
-        int64_t left = until - clock_monotonic_ms();
-        lane_stop(gateway->lanes[i], left > 0 ? left : 0);
-    }
+    for (size_t i = 0; i < gateway->lane_count; i++)
+        lane_stop_begin(gateway->lanes[i], DRAIN_LANES_MS);
+    for (size_t i = 0; i < gateway->lane_count; i++)
+        lane_stop(gateway->lanes[i], DRAIN_LANES_MS);
 }
 
 static void parts_free(struct gateway *gateway)
@@ -339,6 +360,7 @@ static void parts_free(struct gateway *gateway)
     free(gateway->lanes);
     refused_free(gateway->refused);
     decoder_free(gateway->decoder);
+    recent_free(gateway->recent);
     free(gateway->cuts);
     access_free(gateway->access);
     journal_close(gateway->dead);
@@ -359,6 +381,8 @@ static void on_signal_stop(uv_signal_t *signal, int number)
         return;
     gateway->stopping = true;
     log_event(LOG_INFO, "stopping", "signal=%d", number);
+    for (size_t i = 0; i < gateway->lane_count; i++)
+        lane_stop_soon(gateway->lanes[i]);
     gateway->sources_open = gateway->brokers ? 2 : 1;
     gateway->listener->type->close(gateway->listener, DRAIN_SOURCE_MS, on_source_closed, gateway);
     if (gateway->brokers)

@@ -1,68 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The life of a unit (lane_slots.h): FILLING -> OPEN, when its bounds are synced -> STORED, or
- * WAITING when the sink said RETRY; the same unit goes again after a backoff. Units are stored in
- * any order and confirmed in theirs. Everything runs on the lane's thread but for the
- * functions at the end.
+ * The life of a lane and its loop: a step at every wake and every tick starts the sink, does what
+ * retention or the sink asked for, gives out units, saves. What these do stands in lane_start.c,
+ * lane_position.c and lane_units.c. The lane's thread, but for the functions at the end.
  */
-#include "lane.h"
-
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "journal/cursor.h"
-#include "lane_slots.h"
+#include "lane_begin.h"
+#include "lane_state.h"
 
-enum {
-    BACKOFF_MS_MIN = 200,
-    BACKOFF_MS_MAX = 30000,
-    STEP_BATCHES = 64,
-    TICK_MS = 100,
-    READ_AGAIN_MS = 1000
-};
-
-struct lane {
-    struct lane_options options;
-    const struct sink_type *type;
-    struct sink *sink;
-    struct sink_host host;
-    struct cursor *cursor;
-    struct cursor_state saved; /* what the cursor file should say */
-    bool unsaved;              /* it does not, because of an error */
-    int64_t save_at_ms;        /* not before */
-    bool unread;               /* the reading log could not be read */
-    int64_t read_at_ms;        /* not before */
-    struct journal_reader *reader;
-    uint64_t rows_max;
-    int64_t age_max_ms;
-
-    struct slots slots;
-    struct batch *ahead; /* read, but did not fit into the unit before */
-    bool sink_started;
-    int64_t start_at_ms;
-    int64_t start_backoff_ms;
-
-    uv_loop_t loop;
-    uv_async_t wake;
-    uv_timer_t tick;
-    uint32_t handles_open;
-    pthread_t thread;
-    bool started;
-    bool closing;
-    _Atomic bool stopping;
-    _Atomic int64_t stop_at_ms;
-
-    pthread_mutex_t why_lock;
-    char why[200];
-    struct lane_stats stats;
-};
+enum { TICK_MS = 100 };
 
 /* ---- what others see ---- */
 
-static void why_set(struct lane *lane, const char *why)
+void lane_why_set(struct lane *lane, const char *why)
 {
     pthread_mutex_lock(&lane->why_lock);
     /* Cut where it is too long: a sentence for people. */
@@ -72,249 +26,33 @@ static void why_set(struct lane *lane, const char *why)
     pthread_mutex_unlock(&lane->why_lock);
 }
 
+void lane_health_update(struct lane *lane)
+{
+    int before = lane->stats.health;
+    int health = lane->sink_started ? LANE_OK : lane->start_health;
+    if (health == LANE_OK && (lane->unsaved || lane->unread))
+        health = LANE_RETRYING;
+    for (uint32_t i = 0; i < lane->slots.count; i++) {
+        const struct slot *slot = slots_at(&lane->slots, i);
+        health = slot->health > health ? slot->health : health;
+    }
+    lane->stats.health = health;
+    if (health != LANE_OK || before == LANE_OK)
+        return;
+    log_event(LOG_INFO, "lane_goes_on", "sink=%s seq=%" PRIu64, lane->host.name,
+              lane->saved.next_seq);
+    lane_why_set(lane, "");
+}
+
 static void stats_publish(struct lane *lane)
 {
     lane->stats.next_seq = lane->saved.next_seq;
+    lane->stats.confirmed_readings = lane->saved.readings;
     lane->stats.open_units = lane->slots.count;
     lane->stats.open_rows = slots_rows(&lane->slots);
     const struct unit *oldest = lane->slots.count ? &slots_at(&lane->slots, 0)->unit : NULL;
     lane->stats.waiting_received_ms =
         oldest && oldest->batch_count ? oldest->batches[0]->received_min_ms : 0;
-}
-
-/* ---- cursor ---- */
-
-static bool cursor_write(struct lane *lane)
-{
-    slots_bounds(&lane->slots, &lane->saved);
-    struct err err;
-    if (cursor_save(lane->cursor, &lane->saved, &err) == 0) {
-        if (lane->unsaved) {
-            lane->unsaved = false;
-            lane->stats.health = LANE_OK;
-            why_set(lane, "");
-        }
-        return true;
-    }
-    lane->unsaved = true;
-    lane->save_at_ms = clock_monotonic_ms() + BACKOFF_MS_MIN;
-    if (lane->stats.health == LANE_OK)
-        log_event(LOG_ERROR, "lane_cursor_failed", "sink=%s why=\"%s\"", lane->host.name, err.text);
-    lane->stats.health = LANE_RETRYING;
-    why_set(lane, err.text);
-    return false;
-}
-
-/* ---- giving units to the sink ---- */
-
-static void slot_write(struct lane *lane, struct slot *slot)
-{
-    slot->state = SLOT_OPEN;
-    slot->since_ms = clock_monotonic_ms();
-    slot->unit.lane = slot;
-    lane->type->write(lane->sink, &slot->unit);
-}
-
-/* The unit is whole: sync its bounds, then the first attempt. When the cursor cannot be saved the
- * unit waits and is tried again. */
-static void slot_open(struct lane *lane, struct slot *slot)
-{
-    slot->state = SLOT_WAITING;
-    if (!cursor_write(lane)) {
-        slot->state = SLOT_FILLING;
-        slot->retry_at_ms = clock_monotonic_ms() + BACKOFF_MS_MIN;
-        return;
-    }
-    slot_write(lane, slot);
-}
-
-static bool slot_due(const struct lane *lane, const struct slot *slot, bool at_end)
-{
-    int64_t now = clock_monotonic_ms();
-    if (slot->unit.batch_count == 0 || slot->retry_at_ms > now)
-        return false;
-    if (slot->bound_last)
-        return slot->unit.last_seq >= slot->bound_last || lane->ahead;
-    return slot->items >= lane->rows_max || lane->ahead ||
-           now - slot->since_ms >= lane->age_max_ms || (lane->stopping && at_end);
-}
-
-/* ---- reading ---- */
-
-static void read_failed(struct lane *lane, const char *why)
-{
-    if (!lane->unread)
-        log_event(LOG_ERROR, "lane_read_failed", "sink=%s why=\"%s\"", lane->host.name, why);
-    lane->unread = true;
-    lane->read_at_ms = clock_monotonic_ms() + READ_AGAIN_MS;
-    lane->stats.health = LANE_RETRYING;
-    why_set(lane, why);
-}
-
-static void read_goes_on(struct lane *lane)
-{
-    log_event(LOG_INFO, "lane_reads_on", "sink=%s", lane->host.name);
-    lane->unread = false;
-    lane->stats.health = LANE_OK;
-    why_set(lane, "");
-}
-
-/* The next batch, or null at the end. */
-static struct batch *batch_next(struct lane *lane)
-{
-    if (lane->unread && clock_monotonic_ms() < lane->read_at_ms)
-        return NULL;
-    if (lane->ahead) {
-        struct batch *batch = lane->ahead;
-        lane->ahead = NULL;
-        return batch;
-    }
-    struct extent extent;
-    struct err err;
-    int got;
-    while ((got = journal_reader_next(lane->reader, &extent, &err)) > 0) {
-        struct batch *batch;
-        if (got == JOURNAL_DAMAGED) {
-            lane->stats.lost_seqs += extent.seq_count;
-            log_event(LOG_ERROR, "lane_gap", "sink=%s first_seq=%" PRIu64 " count=%u",
-                      lane->host.name, extent.first_seq, extent.seq_count);
-            continue;
-        }
-        if (extent.kind != EXTENT_BATCH)
-            continue;
-        if (lane->unread)
-            read_goes_on(lane);
-        if (batch_decode(extent.body, &batch, &err) == 0)
-            return batch;
-        lane->stats.lost_seqs += extent.seq_count;
-        log_event(LOG_ERROR, "lane_batch_damaged", "sink=%s seq=%" PRIu64 " why=\"%s\"",
-                  lane->host.name, extent.first_seq, err.text);
-    }
-    if (got < 0)
-        read_failed(lane, err.text);
-    else if (lane->unread)
-        read_goes_on(lane);
-    return NULL;
-}
-
-/* Add batches to the filling unit and give out what is whole. True when there may be more. */
-static bool lane_fill(struct lane *lane)
-{
-    for (int i = 0; i < STEP_BATCHES; i++) {
-        struct slot *slot = slots_filling(&lane->slots);
-        if (slot && slot_due(lane, slot, false)) {
-            slot_open(lane, slot);
-            if (slot->state == SLOT_FILLING)
-                return false;
-            continue;
-        }
-        if (slot == NULL && lane->slots.count == lane->slots.max)
-            return false;
-        struct batch *batch = batch_next(lane);
-        if (batch == NULL) {
-            if (slot && slot_due(lane, slot, true))
-                slot_open(lane, slot);
-            return false;
-        }
-        if (slot == NULL)
-            slot = slots_begin(&lane->slots, clock_monotonic_ms());
-        if (slot_takes(slot, batch, lane->rows_max))
-            slot_add(slot, batch);
-        else
-            lane->ahead = batch;
-    }
-    return true;
-}
-
-/* ---- answers ---- */
-
-static void latency_count(struct lane *lane, int64_t ms)
-{
-    int bucket = 0;
-    while (bucket < LANE_LATENCY_BUCKETS - 1 && ms >= 1LL << bucket)
-        bucket++;
-    lane->stats.write_ms_bucket[bucket]++;
-    lane->stats.write_ms_sum += (uint64_t)ms;
-}
-
-/* Units confirmed from the oldest on move the cursor; it is synced with the next bounds, or now
- * when nothing is open, so that an idle lane's cursor is right on disk. */
-static void lane_confirm(struct lane *lane)
-{
-    bool moved = false;
-    while (lane->slots.count && slots_at(&lane->slots, 0)->state == SLOT_STORED) {
-        const struct slot *slot = slots_at(&lane->slots, 0);
-        lane->saved.next_seq = slot->unit.last_seq + 1;
-        lane->saved.generation = slot->unit.generation;
-        lane->stats.stored_received_ms =
-            slot->unit.batches[slot->unit.batch_count - 1]->received_max_ms;
-        lane->stats.units++;
-        lane->stats.rows += slot->unit.rows;
-        slots_pop(&lane->slots);
-        moved = true;
-    }
-    if (moved)
-        cursor_write(lane);
-}
-
-static void lane_retry(struct lane *lane, struct slot *slot, enum sink_reason reason,
-                       const char *why)
-{
-    slot->backoff_ms = slot->backoff_ms ? slot->backoff_ms * 2 : BACKOFF_MS_MIN;
-    if (slot->backoff_ms > BACKOFF_MS_MAX)
-        slot->backoff_ms = BACKOFF_MS_MAX;
-    /* Jitter of a quarter, so that many gateways do not come back to one server together. */
-    slot->retry_at_ms = clock_monotonic_ms() + slot->backoff_ms -
-                        (int64_t)(clock_monotonic_ns() / 1000 % (slot->backoff_ms / 4 + 1));
-    slot->state = SLOT_WAITING;
-    if (lane->stats.health == LANE_OK)
-        log_event(LOG_WARN, "sink_retry", "sink=%s seq=%" PRIu64 " reason=%s why=\"%s\"",
-                  lane->host.name, slot->unit.first_seq, sink_reason_name(reason), why ? why : "");
-    lane->stats.health = reason >= SINK_REASON_OPERATOR ? LANE_STOPPED : LANE_RETRYING;
-    lane->stats.retries++;
-    why_set(lane, why);
-}
-
-/* They are dead letters by now. */
-static void refusals_count(struct lane *lane, const struct sink_refusal *refusals, size_t count)
-{
-    if (count)
-        log_event(LOG_WARN, "sink_refused_rows",
-                  "sink=%s count=%zu first_seq=%" PRIu64 " reason=%s why=\"%s\"", lane->host.name,
-                  count, refusals[0].seq, refusals[0].reason, refusals[0].detail);
-    lane->stats.refused_rows += count;
-}
-
-static void on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result)
-{
-    struct lane *lane = container_of(host, struct lane, host);
-    struct slot *slot = unit->lane;
-    gw_assert(slot->state == SLOT_OPEN);
-    if (result->answer == SINK_CLOSED) {
-        slot->state = SLOT_WAITING;
-        slot->retry_at_ms = INT64_MAX;
-        return;
-    }
-    if (result->answer == SINK_RETRY) {
-        lane_retry(lane, slot, result->reason, result->why);
-        return;
-    }
-    struct err err;
-    if (refused_store(lane->options.refused, host->name, unit, result->refusals,
-                      result->refusal_count, &err)) {
-        lane_retry(lane, slot, SINK_REASON_DISK, err.text);
-        return;
-    }
-    refusals_count(lane, result->refusals, result->refusal_count);
-    latency_count(lane, clock_monotonic_ms() - slot->since_ms);
-    slot->state = SLOT_STORED;
-    if (lane->stats.health != LANE_OK)
-        log_event(LOG_INFO, "sink_goes_on", "sink=%s seq=%" PRIu64, host->name, unit->first_seq);
-    lane->stats.health = LANE_OK;
-    why_set(lane, "");
-    lane_confirm(lane);
-    if (!lane->closing)
-        uv_async_send(&lane->wake);
 }
 
 /* ---- the loop ---- */
@@ -325,9 +63,13 @@ static void on_handle_closed(uv_handle_t *handle)
     lane->handles_open--;
 }
 
+/* All units are answered by now. */
 static void on_sink_closed(void *arg)
 {
     struct lane *lane = arg;
+    if (lane->started && lane->unsaved)
+        lane_save(lane);
+    stats_publish(lane);
     uv_close((uv_handle_t *)&lane->wake, on_handle_closed);
     uv_close((uv_handle_t *)&lane->tick, on_handle_closed);
 }
@@ -348,47 +90,24 @@ static void lane_check_stop(struct lane *lane, bool more)
     lane->type->close(lane->sink, on_sink_closed, lane);
 }
 
-static void sink_start_again(struct lane *lane)
-{
-    if (clock_monotonic_ms() < lane->start_at_ms)
-        return;
-    struct err err;
-    uint64_t cursor = lane->saved.next_seq;
-    int rc = lane->type->start(lane->sink, &cursor, &err);
-    if (rc == 0) {
-        lane->sink_started = true;
-        lane->stats.health = LANE_OK;
-        why_set(lane, "");
-        return;
-    }
-    lane->start_backoff_ms = lane->start_backoff_ms ? lane->start_backoff_ms * 2 : BACKOFF_MS_MIN;
-    if (lane->start_backoff_ms > BACKOFF_MS_MAX)
-        lane->start_backoff_ms = BACKOFF_MS_MAX;
-    lane->start_at_ms = clock_monotonic_ms() + lane->start_backoff_ms;
-    lane->stats.health = rc == GW_EINVAL ? LANE_STOPPED : LANE_RETRYING;
-    lane->stats.retries++;
-    why_set(lane, err.text);
-}
-
 static void lane_step(struct lane *lane)
 {
     if (lane->closing)
         return;
     if (!lane->sink_started)
-        sink_start_again(lane);
+        lane_start_sink(lane);
+    lane_park_step(lane);
     bool more = false;
     if (lane->sink_started) {
-        int64_t now = clock_monotonic_ms();
-        for (uint32_t i = 0; i < lane->slots.count; i++) {
-            struct slot *slot = slots_at(&lane->slots, i);
-            if (slot->state == SLOT_WAITING && slot->retry_at_ms <= now)
-                slot_write(lane, slot);
-        }
-        more = lane_fill(lane);
-        /* An idle lane's cursor must come right too. */
-        if (lane->unsaved && clock_monotonic_ms() >= lane->save_at_ms)
-            cursor_write(lane);
+        bool rewound = lane->rewinding;
+        lane_rewind_step(lane);
+        lane_write_due(lane);
+        more = lane_fill(lane) || (rewound && !lane->rewinding);
     }
+    /* An idle lane's cursor must come right too. */
+    lane_save_due(lane);
+    if (lane->slots.count == 0)
+        raw_messages_fini(&lane->messages); /* it would hold a segment open */
     stats_publish(lane);
     lane_check_stop(lane, more);
     if (more && !lane->closing)
@@ -408,6 +127,7 @@ static void on_tick(uv_timer_t *tick)
 static void *lane_main(void *arg)
 {
     struct lane *lane = arg;
+    lane_step(lane);
     uv_run(&lane->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -420,74 +140,141 @@ static void on_append(void *arg)
         uv_async_send(&lane->wake);
 }
 
+static int on_message(struct sink_host *host, uint64_t seq, struct message *out, struct err *err)
+{
+    struct lane *lane = container_of(host, struct lane, host);
+    return raw_messages_find(&lane->messages, seq, out, err);
+}
+
 /* ---- life: main thread ---- */
 
-static int lane_open(struct lane *lane, struct err *err)
+/* A cursor that is there counts; a new one begins as the option `start` says. */
+static int open_cursor(struct lane *lane, struct err *err)
 {
     const struct lane_options *options = &lane->options;
-    int rc = cursor_open(&lane->cursor, options->disk, options->cursor_path,
-                         journal_identity(options->readings), err);
-    if (rc)
-        return err_wrap(err, rc, "sink %s: cursor", lane->host.name);
-    lane->saved = *cursor_state(lane->cursor);
-    slots_init(&lane->slots, lane->type->open_units_max(options->sink->options), &lane->saved);
+    struct cursor_state first = {.next_seq = 1, .settled_seq = 1};
+    struct identity identity;
+    int rc = cursor_peek(options->disk, options->cursor_path, &first, &identity, err);
+    if (rc == GW_ENOENT) {
+        rc = lane_begin(options->sink, options->readings, options->received_end, &first, err);
+        if (rc)
+            return rc;
+    }
+    return cursor_open_from(&lane->cursor, options->disk, options->cursor_path,
+                            journal_identity(options->readings), &first, err);
+}
+
+/* What the cursor says. A destination ahead of the journal is a refusal to start (invariant 5). */
+static int load_position(struct lane *lane, struct err *err)
+{
+    struct lane_options *options = &lane->options;
+    uint64_t kept = journal_first_seq(options->readings);
     uint64_t end = journal_next_seq(options->readings);
-    end = end > options->received_end ? end : options->received_end;
-    if (lane->saved.next_seq > end)
+    lane->saved = *cursor_state(lane->cursor);
+    options->received_end = end > options->received_end ? end : options->received_end;
+    if (lane->saved.next_seq > options->received_end)
         return err_set(err, GW_EINVAL,
-                       "sink %s: its cursor says %" PRIu64 " but the journal ends at %" PRIu64
+                       "its cursor says %" PRIu64 " but the journal ends at %" PRIu64
                        ": the journal was wiped or restored. Start it under a new identity: "
                        "tidegate journal new-identity --data %s",
-                       lane->host.name, lane->saved.next_seq, end, options->data_dir);
-    rc = lane->type->init(&lane->sink, options->sink->options, &lane->host, err);
-    if (rc)
-        return err_wrap(err, rc, "sink %s", lane->host.name);
-    uint64_t at_sink = lane->saved.next_seq;
-    rc = lane->type->start(lane->sink, &at_sink, err);
-    if (rc == GW_EINVAL)
-        return err_wrap(err, rc, "sink %s", lane->host.name);
-    uint64_t kept = journal_first_seq(options->readings);
+                       lane->saved.next_seq, options->received_end, options->data_dir);
     if (lane->saved.next_seq < kept)
         log_event(LOG_WARN, "lane_begins_later",
                   "sink=%s wanted_seq=%" PRIu64 " first_seq=%" PRIu64, lane->host.name,
                   lane->saved.next_seq, kept);
-    lane->sink_started = rc == 0;
-    if (rc) {
-        log_event(LOG_WARN, "sink_not_started", "sink=%s why=\"%s\"", lane->host.name, err->text);
-        lane->stats.health = LANE_RETRYING;
-        why_set(lane, err->text);
-        lane->start_at_ms = clock_monotonic_ms() + BACKOFF_MS_MIN;
-    }
-    return journal_reader_new(options->readings, lane->saved.next_seq, &lane->reader, err);
+    if (lane->saved.readings == 0)
+        lane->saved.readings = lane_readings_at(options->readings, lane->saved.next_seq);
+    /* How long ago it was confirmed nobody knows. */
+    settle_confirmed(&lane->settle, lane->saved.next_seq, clock_monotonic_ms());
+    lane->stats.settled_seq = lane->saved.settled_seq;
+    slots_init(&lane->slots, lane->type->open_units_max(options->sink->options), &lane->saved);
+    lane_reader_seek(&lane->reader, lane->saved.next_seq);
+    return 0;
 }
 
-int lane_new(const struct lane_options *options, struct lane **out, struct err *err)
+static int open_missed(struct lane *lane, struct err *err)
 {
-    struct lane *lane = mem_zalloc(sizeof *lane);
-    lane->options = *options;
-    lane->type = options->sink->type;
-    lane->rows_max = lane->type->unit_rows_max(options->sink->options);
-    lane->age_max_ms = lane->type->unit_age_max_ms(options->sink->options);
-    pthread_mutex_init(&lane->why_lock, NULL);
-    gw_assert(uv_loop_init(&lane->loop) == 0);
-    gw_assert(uv_async_init(&lane->loop, &lane->wake, on_wake) == 0);
-    gw_assert(uv_timer_init(&lane->loop, &lane->tick) == 0);
-    lane->wake.data = lane->tick.data = lane;
-    lane->handles_open = 2;
-    uv_timer_start(&lane->tick, on_tick, TICK_MS, TICK_MS);
+    const struct lane_options *options = &lane->options;
+    if (options->sink->when_full != WHEN_FULL_PARK)
+        return 0;
+    char *path = missed_path(options->cursor_path);
+    int rc = missed_open(&lane->missed, options->disk, path, err);
+    free(path);
+    /* Noted, and then not passed: killed between the two. They are still to come. */
+    if (rc == 0)
+        rc = missed_remove(lane->missed, lane->saved.next_seq, UINT64_MAX, err);
+    return rc;
+}
+
+static int lane_open(struct lane *lane, struct err *err)
+{
+    int rc = open_cursor(lane, err);
+    if (rc == 0)
+        rc = load_position(lane, err);
+    if (rc == 0)
+        rc = open_missed(lane, err);
+    if (rc == 0)
+        rc = lane->type->init(&lane->sink, lane->options.sink->options, &lane->host, err);
+    return rc ? err_wrap(err, rc, "sink %s", lane->host.name) : 0;
+}
+
+static void host_init(struct lane *lane)
+{
+    const struct lane_options *options = &lane->options;
     lane->host = (struct sink_host){
         .loop = &lane->loop,
         .disk = options->disk,
         .identity = journal_identity(options->readings),
         .name = options->sink->name,
         .data_dir = options->data_dir,
-        .answer = on_answer,
+        .vocabulary = options->vocabulary,
+        .answer = lane_on_answer,
+        .message = on_message,
+        .rewind = lane_on_rewind,
     };
+}
+
+static void loop_init(struct lane *lane)
+{
+    gw_assert(uv_loop_init(&lane->loop) == 0);
+    gw_assert(uv_async_init(&lane->loop, &lane->wake, on_wake) == 0);
+    gw_assert(uv_timer_init(&lane->loop, &lane->tick) == 0);
+    lane->wake.data = lane->tick.data = lane;
+    lane->handles_open = 2;
+    uv_timer_start(&lane->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void locks_init(struct lane *lane)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&lane->why_lock, NULL);
+    pthread_mutex_init(&lane->first_lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&lane->first_told, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+int lane_new(const struct lane_options *options, struct lane **out, struct err *err)
+{
+    struct lane *lane = mem_zalloc(sizeof *lane);
+    const void *sink_options = options->sink->options;
+    lane->options = *options;
+    lane->type = options->sink->type;
+    lane->rows_max = lane->type->unit_rows_max(sink_options);
+    lane->age_max_ms = lane->type->unit_age_max_ms(sink_options);
+    settle_init(&lane->settle, lane->type->settle_ms ? lane->type->settle_ms(sink_options) : 0);
+    lane_reader_init(&lane->reader, options->readings, options->recent);
+    raw_messages_init(&lane->messages, options->raw);
+    locks_init(lane);
+    loop_init(lane);
+    host_init(lane);
     int rc = lane_open(lane, err);
     if (rc) {
         lane_free(lane);
         return rc;
     }
+    lane_missed_publish(lane);
     stats_publish(lane);
     *out = lane;
     return 0;
@@ -498,24 +285,45 @@ int lane_start(struct lane *lane, struct err *err)
     int rc = journal_watch(lane->options.readings, on_append, lane);
     if (rc)
         return err_set(err, rc, "sink %s: too many lanes", lane->host.name);
-    if (pthread_create(&lane->thread, NULL, lane_main, lane))
+    lane->started = true;
+    if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
+        lane->started = false;
         return err_set(err, GW_ELIMIT, "sink %s: no thread can be made", lane->host.name);
+    }
     char name[16]; /* what the kernel keeps */
     snprintf(name, sizeof name, "lane-%.10s", lane->host.name);
     pthread_setname_np(lane->thread, name);
-    lane->started = true;
     return 0;
+}
+
+void lane_stop_soon(struct lane *lane)
+{
+    lane->ends_soon = true;
+}
+
+void lane_stop_begin(struct lane *lane, int64_t timeout_ms)
+{
+    if (!lane->started || lane->stopping)
+        return;
+    lane->stop_at_ms = clock_monotonic_ms() + timeout_ms;
+    lane->stopping = true;
+    uv_async_send(&lane->wake);
 }
 
 void lane_stop(struct lane *lane, int64_t timeout_ms)
 {
     if (!lane->started)
         return;
-    lane->stop_at_ms = clock_monotonic_ms() + timeout_ms;
-    lane->stopping = true;
-    uv_async_send(&lane->wake);
+    lane_stop_begin(lane, timeout_ms);
     pthread_join(lane->thread, NULL);
     lane->started = false;
+}
+
+void lane_park(struct lane *lane, uint64_t below_seq)
+{
+    lane->park_below = below_seq;
+    if (lane->started && !lane->stopping)
+        uv_async_send(&lane->wake);
 }
 
 /* A lane that never ran closes its handles here. */
@@ -542,9 +350,12 @@ void lane_free(struct lane *lane)
     gw_assert(uv_loop_close(&lane->loop) == 0);
     slots_fini(&lane->slots);
     batch_release(lane->ahead);
-    if (lane->reader)
-        journal_reader_free(lane->reader);
+    lane_reader_fini(&lane->reader);
+    raw_messages_fini(&lane->messages);
+    missed_close(lane->missed);
     cursor_close(lane->cursor);
+    pthread_cond_destroy(&lane->first_told);
+    pthread_mutex_destroy(&lane->first_lock);
     pthread_mutex_destroy(&lane->why_lock);
     free(lane);
 }

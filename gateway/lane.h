@@ -65,12 +65,23 @@ struct lane_options {
 };
 
 struct lane;
-/* Opens the cursor, makes the sink and starts it. GW_EINVAL: the operator must act. */
+/* Opens the cursor and makes the sink. GW_EINVAL: the operator must act. */
 int lane_new(const struct lane_options *options, struct lane **out, struct err *err);
-int lane_start(struct lane *lane, struct err *err); /* the thread */
-/* Send what is in the reading log, at most timeout_ms, then close the sink and end the thread. */
+/* The thread; it starts the sink. */
+int lane_start(struct lane *lane, struct err *err);
+/* Wait for the first result of the sink's start, until that monotonic time: GW_EINVAL when the
+ * operator must act, else 0, also when there is none yet: the lane goes on by itself. */
+int lane_wait_started(struct lane *lane, int64_t until_ms, struct err *err);
+/* The end comes near: a sink that is not started is not tried again. Any thread. */
+void lane_stop_soon(struct lane *lane);
+/* Send what is in the reading log, at most timeout_ms, then close the sink and end the thread. The
+ * first returns at once, so that several lanes do it side by side; the second waits for the end. */
+void lane_stop_begin(struct lane *lane, int64_t timeout_ms);
 void lane_stop(struct lane *lane, int64_t timeout_ms);
 void lane_free(struct lane *lane); /* after stop; accepts null */
+/* Retention has no room and only this lane, whose when_full is park, needs what is below that number:
+ * soon stats.settled_seq is there, and what was left out is written down. Main thread. */
+void lane_park(struct lane *lane, uint64_t below_seq);
 const char *lane_name(const struct lane *lane);
 const char *lane_sink_type(const struct lane *lane);
 const struct lane_stats *lane_stats(const struct lane *lane);

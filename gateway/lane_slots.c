@@ -27,6 +27,66 @@ void slots_fini(struct slots *slots)
         slots_pop(slots);
 }
 
+void slots_reset(struct slots *slots)
+{
+    slots_fini(slots);
+    slots->bound_count = slots->bound_used = 0;
+}
+
+void slots_follow(struct slots *slots, uint64_t seq)
+{
+    gw_assert(slots->count == 0 && slots->bound_used == 0);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < slots->bound_count; i++) {
+        struct cursor_bounds bounds = slots->bounds[i];
+        if (bounds.last_seq < seq)
+            continue;
+        if (bounds.first_seq < seq)
+            bounds.first_seq = seq;
+        slots->bounds[kept++] = bounds;
+    }
+    slots->bound_count = kept;
+}
+
+static uint64_t end_after(uint64_t end, uint64_t first_seq, uint64_t last_seq)
+{
+    return first_seq < end && last_seq >= end ? last_seq + 1 : end;
+}
+
+uint64_t slots_park_end(struct slots *slots, uint64_t seq)
+{
+    for (uint32_t i = 0; i < slots->count; i++) {
+        const struct slot *slot = slots_at(slots, i);
+        if (slot->state != SLOT_FILLING)
+            seq = end_after(seq, slot->unit.first_seq, slot->unit.last_seq);
+        else if (slot->bound_last && slot->unit.batch_count)
+            seq = end_after(seq, slot->unit.first_seq, slot->bound_last);
+    }
+    for (uint32_t i = slots->bound_used; i < slots->bound_count; i++)
+        seq = end_after(seq, slots->bounds[i].first_seq, slots->bounds[i].last_seq);
+    return seq;
+}
+
+bool slots_park(struct slots *slots, uint64_t end)
+{
+    struct slot *filling = slots_filling(slots);
+    if (filling && (filling->unit.batch_count == 0 || filling->unit.first_seq < end)) {
+        slots->bound_used -= filling->bound_last != 0;
+        slot_release(filling);
+        slots->count--;
+    }
+    while (slots->bound_used < slots->bound_count &&
+           slots->bounds[slots->bound_used].last_seq < end)
+        slots->bound_used++;
+    bool left = false;
+    for (uint32_t i = 0; i < slots->count; i++) {
+        struct slot *slot = slots_at(slots, i);
+        slot->parked = slot->parked || slot->unit.first_seq < end;
+        left = left || !slot->parked;
+    }
+    return left;
+}
+
 struct slot *slots_at(struct slots *slots, uint32_t index)
 {
     return &slots->ring[(slots->first + index) % CURSOR_UNITS_MAX];
@@ -82,6 +142,14 @@ bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t ite
            slot->items + batch->count + batch->reject_count <= items_max;
 }
 
+bool slots_any_open(struct slots *slots)
+{
+    for (uint32_t i = 0; i < slots->count; i++)
+        if (slots_at(slots, i)->state == SLOT_OPEN)
+            return true;
+    return false;
+}
+
 uint64_t slots_rows(struct slots *slots)
 {
     uint64_t rows = 0;
@@ -96,6 +164,8 @@ void slots_bounds(struct slots *slots, struct cursor_state *out)
     out->unit_count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
         const struct slot *slot = slots_at(slots, i);
+        if (slot->parked)
+            continue;
         if (slot->state != SLOT_FILLING)
             out->units[out->unit_count++] =
                 (struct cursor_bounds){slot->unit.first_seq, slot->unit.last_seq};

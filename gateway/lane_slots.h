@@ -18,6 +18,8 @@ struct slot {
     int64_t since_ms;    /* monotonic: when it was begun, then when it was given out */
     int64_t retry_at_ms; /* not before */
     int64_t backoff_ms;
+    int health;          /* enum lane_health of what its last answer said; OK before */
+    bool parked;         /* retention took its readings: the cursor is past it */
     uint64_t items;      /* rows, and messages that gave none: what it costs to hold */
     uint64_t bound_last; /* not 0: its end was synced before a restart and must be the same again */
 };
@@ -32,6 +34,17 @@ struct slots {
 /* `saved` is what the cursor said at start. At most `max` units are under way. */
 void slots_init(struct slots *slots, uint32_t max, const struct cursor_state *saved);
 void slots_fini(struct slots *slots);
+/* Nothing is under way, and no bounds wait: all of it comes again, or never. */
+void slots_reset(struct slots *slots);
+/* What lies below `seq` need not come any more: bounds of before the restart end there or go. Only
+ * before the first unit is begun. */
+void slots_follow(struct slots *slots, uint64_t seq);
+/* Where parking what lies below `seq` ends: behind the last unit that lies below it in part, because a
+ * unit is parked whole. */
+uint64_t slots_park_end(struct slots *slots, uint64_t seq);
+/* What lies below `end` (of slots_park_end) is parked; a unit that is being filled there goes, and so
+ * do bounds. True when units are left behind it that the cursor will still pass. */
+bool slots_park(struct slots *slots, uint64_t end);
 struct slot *slots_at(struct slots *slots, uint32_t index); /* 0: the oldest */
 /* The unit that is being filled, or null. */
 struct slot *slots_filling(struct slots *slots);
@@ -44,7 +57,8 @@ void slot_add(struct slot *slot, struct batch *batch);
 /* May `batch` be added, with at most items_max in a unit? An empty unit takes any. */
 bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t items_max);
 uint64_t slots_rows(struct slots *slots);
-/* The bounds that the cursor must hold: of all units that are no longer filling, and of those that
+bool slots_any_open(struct slots *slots);
+/* The bounds that the cursor must hold: of all units that are no longer filling nor parked, and of those that
  * were under way before a restart and are not yet again. */
 void slots_bounds(struct slots *slots, struct cursor_state *out);
 

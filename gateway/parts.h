@@ -37,6 +37,7 @@ struct gateway {
     uint64_t *cuts; /* the decoder's */
     size_t cut_count;
     struct decoder *decoder;
+    struct recent *recent;
     struct lane **lanes;
     size_t lane_count;
     struct source *listener;

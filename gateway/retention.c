@@ -10,13 +10,13 @@
 
 enum { ROUNDS_MAX = 16 };
 
-/* The first sequence number that some lane has no confirmation for. */
+/* The first sequence number that is not safe at some lane's destination. */
 static uint64_t lanes_need(const struct gateway *gateway)
 {
     uint64_t needed = journal_next_seq(gateway->readings);
     for (size_t i = 0; i < gateway->lane_count; i++) {
-        uint64_t next = lane_stats(gateway->lanes[i])->next_seq;
-        needed = next < needed ? next : needed;
+        uint64_t settled = lane_stats(gateway->lanes[i])->settled_seq;
+        needed = settled < needed ? settled : needed;
     }
     return needed;
 }

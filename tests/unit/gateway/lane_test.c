@@ -261,6 +261,7 @@ static struct lane *lane_make(void)
     if (lane_new(&options, &lane, &err))
         fail_msg("%s", err.text);
     assert_int_equal(lane_start(lane, &err), 0);
+    assert_int_equal(lane_wait_started(lane, clock_monotonic_ms() + 10000, &err), 0);
     return lane;
 }
 
@@ -457,7 +458,7 @@ static void a_cursor_ahead_of_the_journal_is_a_refusal_to_start(void **state)
     struct err err = {{0}};
     assert_int_equal(cursor_open(&cursor, &disk_real, cursor_path, journal_identity(journal), &err),
                      0);
-    struct cursor_state ahead = {.next_seq = 100};
+    struct cursor_state ahead = {.next_seq = 100, .settled_seq = 100};
     assert_int_equal(cursor_save(cursor, &ahead, &err), 0);
     cursor_close(cursor);
     struct config_sink sink = {.name = (char *)(uintptr_t) "fake", .type = &fake_type};
@@ -484,7 +485,7 @@ static void bounds_outlive_a_second_kill(void **state)
     assert_int_equal(cursor_open(&cursor, &disk_real, cursor_path, journal_identity(journal), &err),
                      0);
     const struct cursor_state killed = {
-        .next_seq = 1, .unit_count = 3, .units = {{1, 10}, {11, 20}, {21, 30}}};
+        .next_seq = 1, .settled_seq = 1, .unit_count = 3, .units = {{1, 10}, {11, 20}, {21, 30}}};
     assert_int_equal(cursor_save(cursor, &killed, &err), 0);
     cursor_close(cursor);
     world.silent = true;
