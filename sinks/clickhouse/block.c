@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "sinks/clickhouse/columns.h"
 #include "sinks/clickhouse/frame.h"
 #include "sinks/clickhouse/text_column.h"
 
 enum { LEVEL = 1, GENERATION_BITS = 20, MS_PER_S = 1000 };
-#define DATETIME_MAX INT64_C(0xffffffff)
 
 struct block_encoder {
     const struct table_shape *shape;
@@ -22,17 +22,11 @@ struct block_encoder {
     struct buffer raw;
     char gateway[IDENTITY_TEXT_SIZE];
     struct text_scratch scratch;
+    struct columns columns;
     uint32_t *numbers; /* a text column in the making */
-    uint32_t numbers_capacity;
+    uint64_t *values;  /* a column of numbers in the making */
+    uint32_t capacity; /* of both */
     struct string_table flag_texts;
-    struct bytes *flag_bytes; /* the same, as text_column wants them */
-};
-
-/* What a block is made of, for the column writers. */
-struct source {
-    const struct split *split;
-    const struct split_row *rows;
-    uint32_t count;
 };
 
 void block_fini(struct block *block)
@@ -58,67 +52,68 @@ void block_encoder_free(struct block_encoder *encoder)
     framer_free(encoder->framer);
     buffer_fini(&encoder->raw);
     text_scratch_fini(&encoder->scratch);
+    columns_fini(&encoder->columns);
     free(encoder->numbers);
+    free(encoder->values);
     string_table_fini(&encoder->flag_texts);
-    free(encoder->flag_bytes);
     free(encoder);
-}
-
-static inline const struct batch *batch_of(const struct source *source, uint32_t i)
-{
-    return source->split->unit->batches[source->rows[i].batch];
 }
 
 /* ---- texts ---- */
 
+/* encoder->numbers as a column. */
 static void put_texts(struct block_encoder *encoder, const struct table_column *column,
-                      uint32_t rows, const struct bytes *texts, uint32_t text_count)
+                      const struct bytes *texts, uint32_t text_count)
 {
-    struct text_column texts_of = {encoder->numbers, rows, texts, text_count};
+    struct text_column text_column = {encoder->numbers, encoder->columns.count, texts, text_count};
     if (column->wire == WIRE_LOW_CARDINALITY)
-        text_column_low_cardinality(&texts_of, &encoder->scratch, &encoder->raw);
+        text_column_low_cardinality(&text_column, &encoder->scratch, &encoder->raw);
     else
-        text_column_string(&texts_of, &encoder->raw);
+        text_column_string(&text_column, &encoder->raw);
 }
 
+/* `member` of struct split_row. */
 static void put_names(struct block_encoder *encoder, const struct table_column *column,
-                      const struct source *source, size_t member)
+                      size_t member)
 {
-    for (uint32_t i = 0; i < source->count; i++)
-        memcpy(&encoder->numbers[i], (const char *)&source->rows[i] + member, sizeof(uint32_t));
-    put_texts(encoder, column, source->count, source->split->strings, source->split->string_count);
+    const struct columns *from = &encoder->columns;
+    for (uint32_t i = 0; i < from->count; i++)
+        memcpy(&encoder->numbers[i], (const char *)&from->rows[i] + member, sizeof(uint32_t));
+    put_texts(encoder, column, from->split->strings, from->split->string_count);
 }
 
-static void put_quality(struct block_encoder *encoder, const struct table_column *column,
-                        const struct source *source)
+static void put_words(struct block_encoder *encoder, const struct table_column *column,
+                      const uint8_t *codes, const struct bytes *words, uint32_t word_count)
 {
-    struct bytes names[QUALITY_COUNT];
+    for (uint32_t i = 0; i < encoder->columns.count; i++)
+        encoder->numbers[i] = codes[i];
+    put_texts(encoder, column, words, word_count);
+}
+
+static void put_quality(struct block_encoder *encoder, const struct table_column *column)
+{
+    struct bytes words[QUALITY_COUNT];
     for (int i = 0; i < QUALITY_COUNT; i++)
-        names[i] = bytes_text(quality_name((enum quality)i));
-    for (uint32_t i = 0; i < source->count; i++)
-        encoder->numbers[i] = batch_of(source, i)->quality[source->rows[i].row];
-    put_texts(encoder, column, source->count, names, QUALITY_COUNT);
+        words[i] = bytes_text(quality_name((enum quality)i));
+    put_words(encoder, column, encoder->columns.quality, words, QUALITY_COUNT);
 }
 
-static void put_time_source(struct block_encoder *encoder, const struct table_column *column,
-                            const struct source *source)
+static void put_time_source(struct block_encoder *encoder, const struct table_column *column)
 {
-    struct bytes names[TIME_SOURCE_COUNT];
+    struct bytes words[TIME_SOURCE_COUNT];
     for (int i = 0; i < TIME_SOURCE_COUNT; i++)
-        names[i] = bytes_text(time_source_name((enum time_source)i));
-    for (uint32_t i = 0; i < source->count; i++)
-        encoder->numbers[i] = batch_of(source, i)->time_source[source->rows[i].row];
-    put_texts(encoder, column, source->count, names, TIME_SOURCE_COUNT);
+        words[i] = bytes_text(time_source_name((enum time_source)i));
+    put_words(encoder, column, encoder->columns.time_source, words, TIME_SOURCE_COUNT);
 }
 
 /* Neighbours mostly have the same flags, and mostly none. */
-static void number_flags(struct block_encoder *encoder, const struct source *source)
+static void number_flags(struct block_encoder *encoder)
 {
     struct buffer text = {0};
     uint32_t last_flags = 0, last_number = 0;
     string_table_clear(&encoder->flag_texts);
-    for (uint32_t i = 0; i < source->count; i++) {
-        uint32_t flags = batch_of(source, i)->flags[source->rows[i].row];
+    for (uint32_t i = 0; i < encoder->columns.count; i++) {
+        uint32_t flags = encoder->columns.flags[i];
         if (flags != last_flags) {
             buffer_clear(&text);
             flags_format(flags, &text);
@@ -130,170 +125,181 @@ static void number_flags(struct block_encoder *encoder, const struct source *sou
     buffer_fini(&text);
 }
 
-static void put_flags(struct block_encoder *encoder, const struct table_column *column,
-                      const struct source *source)
+static void put_flags(struct block_encoder *encoder, const struct table_column *column)
 {
-    number_flags(encoder, source);
+    number_flags(encoder);
     uint32_t count = encoder->flag_texts.count;
-    encoder->flag_bytes = mem_realloc(encoder->flag_bytes, count * sizeof *encoder->flag_bytes);
+    struct bytes *texts = mem_alloc(count * sizeof *texts);
     for (uint32_t i = 0; i < count; i++)
-        encoder->flag_bytes[i] = string_table_at(&encoder->flag_texts, i);
-    put_texts(encoder, column, source->count, encoder->flag_bytes, count);
+        texts[i] = string_table_at(&encoder->flag_texts, i);
+    put_texts(encoder, column, texts, count);
+    free(texts);
 }
 
-static void put_gateway(struct block_encoder *encoder, const struct table_column *column,
-                        const struct source *source)
+static void put_gateway(struct block_encoder *encoder, const struct table_column *column)
 {
     struct bytes name = bytes_text(encoder->gateway);
-    memset(encoder->numbers, 0, source->count * sizeof *encoder->numbers);
-    put_texts(encoder, column, source->count, &name, 1);
+    memset(encoder->numbers, 0, encoder->columns.count * sizeof *encoder->numbers);
+    put_texts(encoder, column, &name, 1);
+}
+
+static void put_text(struct block_encoder *encoder, enum table_column_id id)
+{
+    const struct table_column *column = &encoder->shape->columns[id];
+    switch (id) {
+    case COLUMN_VENDOR: put_names(encoder, column, offsetof(struct split_row, vendor)); break;
+    case COLUMN_DEVICE: put_names(encoder, column, offsetof(struct split_row, device)); break;
+    case COLUMN_METRIC: put_names(encoder, column, offsetof(struct split_row, metric)); break;
+    case COLUMN_UNIT: put_names(encoder, column, offsetof(struct split_row, unit)); break;
+    case COLUMN_QUALITY: put_quality(encoder, column); break;
+    case COLUMN_FLAGS: put_flags(encoder, column); break;
+    case COLUMN_TIME_SOURCE: put_time_source(encoder, column); break;
+    default: gw_assert(id == COLUMN_GATEWAY); put_gateway(encoder, column);
+    }
 }
 
 /* ---- numbers ---- */
 
-static inline void put_integer(uint8_t *at, size_t i, enum wire_type wire, uint64_t value)
+/* encoder->values as a column of 1 << shift bytes each. */
+static void put_narrow(struct block_encoder *encoder, int shift)
 {
-    switch (wire) {
-    case WIRE_INT8: at[i] = (uint8_t)value; break;
-    case WIRE_INT16: store_u16_le(at + 2 * i, (uint16_t)value); break;
-    case WIRE_INT32:
-    case WIRE_DATETIME: store_u32_le(at + 4 * i, (uint32_t)value); break;
-    default: store_u64_le(at + 8 * i, value);
-    }
+    uint32_t count = encoder->columns.count;
+    const uint64_t *values = encoder->values;
+    size_t size = (size_t)count << shift;
+    uint8_t *at = buffer_reserve(&encoder->raw, size);
+    if (shift == 0)
+        for (uint32_t i = 0; i < count; i++)
+            at[i] = (uint8_t)values[i];
+    else if (shift == 1)
+        for (uint32_t i = 0; i < count; i++)
+            store_u16_le(at + 2 * (size_t)i, (uint16_t)values[i]);
+    else if (shift == 2)
+        for (uint32_t i = 0; i < count; i++)
+            store_u32_le(at + 4 * (size_t)i, (uint32_t)values[i]);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            store_u64_le(at + 8 * (size_t)i, values[i]);
+    encoder->raw.size += size;
 }
 
-static size_t wire_size(enum wire_type wire)
+static void put_values(struct block_encoder *encoder, enum wire_type wire)
 {
-    switch (wire) {
-    case WIRE_INT8: return 1;
-    case WIRE_INT16: return 2;
-    case WIRE_INT32:
-    case WIRE_DATETIME: return 4;
-    default: return 8;
-    }
+    static const int shifts[] = {
+        [WIRE_INT8] = 0,  [WIRE_INT16] = 1,    [WIRE_INT32] = 2,
+        [WIRE_INT64] = 3, [WIRE_DATETIME] = 2, [WIRE_DATETIME64] = 3,
+    };
+    put_narrow(encoder, shifts[wire]);
 }
+
+/* A byte a row that says null, then all values. */
+static void put_nullable(struct block_encoder *encoder)
+{
+    uint32_t count = encoder->columns.count;
+    buffer_add(&encoder->raw, encoder->columns.is_null, count);
+    memcpy(encoder->values, encoder->columns.value, count * sizeof *encoder->values);
+    put_narrow(encoder, 3);
+}
+
+/* ---- times ---- */
 
 static int64_t floor_s(int64_t ms)
 {
     return ms / MS_PER_S - (ms % MS_PER_S < 0);
 }
 
+/* Of `ts`, which the split keeps within the type, and `received`: our own clock, of which nothing
+ * outside the type can come but from a machine without one. */
 static uint64_t time_value(const struct table_column *column, int64_t ms)
 {
     if (column->wire == WIRE_DATETIME64)
         return (uint64_t)(ms * column->ticks_per_ms);
-    return (uint64_t)floor_s(ms);
+    int64_t seconds = floor_s(ms);
+    return (uint64_t)(seconds < 0 ? 0 : seconds > UINT32_MAX ? UINT32_MAX : seconds);
 }
 
-/* Our own clock: a time that the type cannot hold is a machine without one. */
-static int64_t received_within(const struct table_column *column, int64_t ms)
+static void gather_times(struct block_encoder *encoder, enum table_column_id id)
 {
-    if (column->wire == WIRE_DATETIME)
-        return ms < 0 ? 0 : ms > DATETIME_MAX * MS_PER_S ? DATETIME_MAX * MS_PER_S : ms;
-    return ms;
-}
-
-static uint64_t integer_of(const struct table_shape *shape, enum table_column_id id,
-                           const struct source *source, uint32_t i)
-{
-    const struct split_row *row = &source->rows[i];
-    const struct batch *batch = batch_of(source, i);
-    const struct table_column *column = &shape->columns[id];
-    int64_t received = batch->received_ms[row->row];
-    switch (id) {
-    case COLUMN_TS: return time_value(column, row->ts_ms);
-    case COLUMN_TS_MS: return (uint64_t)(row->ts_ms - floor_s(row->ts_ms) * MS_PER_S);
-    case COLUMN_SCALE: return batch->scale[row->row];
-    case COLUMN_SEQ: return batch->seq[row->row];
-    case COLUMN_RECEIVED: return time_value(column, received_within(column, received));
-    case COLUMN_RECEIVED_MS: return (uint64_t)(received - floor_s(received) * MS_PER_S);
-    default:
-        gw_assert(id == COLUMN_VERSION);
-        return ((uint64_t)received << GENERATION_BITS) + source->split->unit->generation;
+    const struct columns *from = &encoder->columns;
+    const struct table_column *column = &encoder->shape->columns[id];
+    bool ts = id == COLUMN_TS || id == COLUMN_TS_MS;
+    bool below_second = id == COLUMN_TS_MS || id == COLUMN_RECEIVED_MS;
+    for (uint32_t i = 0; i < from->count; i++) {
+        int64_t ms = ts ? from->rows[i].ts_ms : from->received_ms[i];
+        encoder->values[i] =
+            below_second ? (uint64_t)(ms - floor_s(ms) * MS_PER_S) : time_value(column, ms);
     }
 }
 
-static void put_integers(struct block_encoder *encoder, enum table_column_id id,
-                         const struct source *source)
+static void gather_numbers(struct block_encoder *encoder, enum table_column_id id)
 {
-    enum wire_type wire = encoder->shape->columns[id].wire;
-    size_t size = source->count * wire_size(wire);
-    uint8_t *at = buffer_reserve(&encoder->raw, size);
-    for (uint32_t i = 0; i < source->count; i++)
-        put_integer(at, i, wire, integer_of(encoder->shape, id, source, i));
-    encoder->raw.size += size;
-}
-
-/* A byte a row that says null, then all values. */
-static void put_values(struct block_encoder *encoder, const struct source *source)
-{
-    size_t count = source->count;
-    uint8_t *nulls = buffer_reserve(&encoder->raw, count + count * sizeof(double));
-    uint8_t *values = nulls + count;
-    for (size_t i = 0; i < count; i++) {
-        const struct batch *batch = batch_of(source, (uint32_t)i);
-        uint32_t row = source->rows[i].row;
-        double value = batch->has_value[row] ? batch_value(batch, row) : 0;
-        uint64_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        nulls[i] = !batch->has_value[row];
-        store_u64_le(values + 8 * i, bits);
-    }
-    encoder->raw.size += count + count * sizeof(double);
+    const struct columns *from = &encoder->columns;
+    uint64_t generation = from->split->unit->generation;
+    for (uint32_t i = 0; i < from->count; i++)
+        switch (id) {
+        case COLUMN_SCALE: encoder->values[i] = from->scale[i]; break;
+        case COLUMN_SEQ: encoder->values[i] = from->seq[i]; break;
+        default:
+            encoder->values[i] = ((uint64_t)from->received_ms[i] << GENERATION_BITS) + generation;
+        }
 }
 
 /* ---- the block ---- */
 
-static void put_column(struct block_encoder *encoder, enum table_column_id id,
-                       const struct source *source)
+static void put_column(struct block_encoder *encoder, enum table_column_id id)
 {
     const struct table_column *column = &encoder->shape->columns[id];
     buffer_varbytes(&encoder->raw, bytes_text(table_column_name(id)));
     buffer_varbytes(&encoder->raw, bytes_text(column->type));
     switch (id) {
-    case COLUMN_VENDOR:
-        put_names(encoder, column, source, offsetof(struct split_row, vendor));
+    case COLUMN_VALUE: put_nullable(encoder); break;
+    case COLUMN_TS:
+    case COLUMN_TS_MS:
+    case COLUMN_RECEIVED:
+    case COLUMN_RECEIVED_MS:
+        gather_times(encoder, id);
+        put_values(encoder, column->wire);
         break;
-    case COLUMN_DEVICE:
-        put_names(encoder, column, source, offsetof(struct split_row, device));
+    case COLUMN_SCALE:
+    case COLUMN_SEQ:
+    case COLUMN_VERSION:
+        gather_numbers(encoder, id);
+        put_values(encoder, column->wire);
         break;
-    case COLUMN_METRIC:
-        put_names(encoder, column, source, offsetof(struct split_row, metric));
-        break;
-    case COLUMN_UNIT: put_names(encoder, column, source, offsetof(struct split_row, unit)); break;
-    case COLUMN_QUALITY: put_quality(encoder, column, source); break;
-    case COLUMN_FLAGS: put_flags(encoder, column, source); break;
-    case COLUMN_TIME_SOURCE: put_time_source(encoder, column, source); break;
-    case COLUMN_GATEWAY: put_gateway(encoder, column, source); break;
-    case COLUMN_VALUE: put_values(encoder, source); break;
-    default: put_integers(encoder, id, source);
+    default: put_text(encoder, id);
     }
 }
 
-static void put_block(struct block_encoder *encoder, const struct source *source)
+static void put_block(struct block_encoder *encoder)
 {
     uint32_t columns = 0;
     for (int id = 0; id < COLUMN_COUNT; id++)
         columns += encoder->shape->columns[id].wire != WIRE_ABSENT;
     buffer_clear(&encoder->raw);
     buffer_varint(&encoder->raw, columns);
-    buffer_varint(&encoder->raw, source->count);
+    buffer_varint(&encoder->raw, encoder->columns.count);
     for (int id = 0; id < COLUMN_COUNT; id++)
         if (encoder->shape->columns[id].wire != WIRE_ABSENT)
-            put_column(encoder, (enum table_column_id)id, source);
+            put_column(encoder, (enum table_column_id)id);
+}
+
+static void reserve(struct block_encoder *encoder, uint32_t count)
+{
+    if (count <= encoder->capacity)
+        return;
+    free(encoder->numbers);
+    free(encoder->values);
+    encoder->numbers = mem_alloc(count * sizeof *encoder->numbers);
+    encoder->values = mem_alloc(count * sizeof *encoder->values);
+    encoder->capacity = count;
 }
 
 void block_encode(struct block_encoder *encoder, const struct split *split, uint32_t first,
                   uint32_t count, struct block *out)
 {
     gw_assert(count > 0 && first <= split->row_count && count <= split->row_count - first);
-    if (count > encoder->numbers_capacity) {
-        encoder->numbers_capacity = count;
-        free(encoder->numbers);
-        encoder->numbers = mem_alloc(count * sizeof *encoder->numbers);
-    }
-    struct source source = {split, split->rows + first, count};
-    put_block(encoder, &source);
+    reserve(encoder, count);
+    columns_gather(&encoder->columns, split, first, count);
+    put_block(encoder);
     XXH128_hash_t hash = XXH3_128bits(encoder->raw.data, encoder->raw.size);
     snprintf(out->token, sizeof out->token, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
