@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The gateway's metrics in Prometheus text (exposition format 0.0.4). A metric of one value is one
- * row of a table; the labelled ones follow, those of sinks in metrics_lanes.c. Labels are bounded by the configuration (log, sink), and
- * never name a meter, a client or a topic. Any thread.
+ * row of a table; the labelled ones follow, those of sinks in metrics_lanes.c. Labels are bounded by
+ * the configuration (log, sink), and never name a meter, a client or a topic. Any thread.
  */
 #include <inttypes.h>
 #include <math.h>

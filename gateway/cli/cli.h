@@ -103,6 +103,7 @@ int verb_status(int argc, char **argv);
 int verb_journal(int argc, char **argv);
 int verb_deadletter(int argc, char **argv);
 int verb_clickhouse(int argc, char **argv);
+int verb_lane(int argc, char **argv);
 int verb_version(int argc, char **argv);
 
 /* The program: finds the verb and runs it. */

@@ -4,6 +4,8 @@
  */
 #include "cli/folder.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +38,22 @@ int folder_open(const char *data, const struct folder_log *log, struct journal *
         rc = journal_open(out, &options, &recovery, err);
     free(dir);
     return rc;
+}
+
+int folder_lock(const char *data, int *fd, struct err *err)
+{
+    char *path = mem_printf("%s/journal/raw/lock", data);
+    int rc = *fd = disk_real.open(&disk_real, path, O_RDWR);
+    if (rc >= 0 && (rc = disk_real.lock(&disk_real, *fd)) < 0) {
+        disk_real.close(&disk_real, *fd);
+        *fd = -1;
+    }
+    if (rc == -EWOULDBLOCK)
+        rc = err_set(err, GW_ELOCKED, "%s: a gateway runs on this folder", path);
+    else if (rc < 0)
+        rc = err_set(err, GW_EIO, "%s: %s", path, strerror(-rc));
+    free(path);
+    return rc < 0 ? rc : 0;
 }
 
 int folder_each(struct journal *journal, uint64_t from, struct folder_walk *walk, struct err *err)

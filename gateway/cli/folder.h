@@ -20,6 +20,9 @@ extern const struct folder_log
 int folder_open(const char *data, const struct folder_log *log, struct journal **out,
                 struct err *err);
 
+/* The lock that a running gateway holds: 0 and *fd to close when done; GW_ELOCKED when one runs. */
+int folder_lock(const char *data, int *fd, struct err *err);
+
 struct folder_walk {
     int (*extent)(void *arg, const struct extent *extent); /* 0, or GW_ECORRUPT: counts as damage */
     void *arg;

@@ -8,13 +8,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/clock.h"
-#include "base/yaml.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
-#include "cli/http.h"
 #include "cli/status_summary.h"
 
-enum { ANSWER_MS = 10000, COLUMNS_MAX = 32 };
+enum { COLUMNS_MAX = 32 };
 
 struct status_options {
     char *admin;
@@ -139,30 +137,11 @@ static void tables_print(const struct yaml_node *root)
 
 /* ---- verb ---- */
 
-struct answer {
-    struct buffer body, errors;
-    struct yaml yaml; /* JSON is YAML, and this reader is at hand */
-    int64_t at_ms;
-};
-
-static int answer_get(struct http *http, struct answer *answer)
+static int answer_take(struct http *http, struct answer *answer)
 {
     struct err err;
-    int rc = http_get(http, "/status", ANSWER_MS, &answer->body, &err);
-    if (rc)
-        return cli_fail("status", http_exit_code(rc), "%s", err.text);
-    answer->at_ms = clock_monotonic_ms();
-    if (yaml_parse(&answer->yaml, buffer_bytes(&answer->body), "status", &answer->errors) ||
-        answer->yaml.root == NULL || answer->yaml.root->kind != YAML_MAPPING)
-        return cli_fail("status", EXIT_CODE_FAILED, "the answer is not that of a gateway");
-    return CLI_GO;
-}
-
-static void answer_fini(struct answer *answer)
-{
-    yaml_fini(&answer->yaml);
-    buffer_fini(&answer->errors);
-    buffer_fini(&answer->body);
+    int rc = answer_get(http, answer, &err);
+    return rc ? cli_fail("status", http_exit_code(rc), "%s", err.text) : CLI_GO;
 }
 
 /* Two answers, some time apart: what changed gives the rates. */
@@ -175,7 +154,7 @@ static int summary_print(const struct status_options *options, struct http *http
     int code = CLI_GO;
     if (options->over_ms) {
         nanosleep(&pause, NULL);
-        code = answer_get(http, &now);
+        code = answer_take(http, &now);
         if (code == CLI_GO)
             status_summary(before->yaml.root, now.yaml.root,
                            (double)(now.at_ms - before->at_ms) / 1000, &out);
@@ -191,7 +170,7 @@ static int summary_print(const struct status_options *options, struct http *http
 static int status_print(const struct status_options *options, struct http *http)
 {
     struct answer answer = {0};
-    int code = answer_get(http, &answer);
+    int code = answer_take(http, &answer);
     if (code == CLI_GO && options->json)
         cli_print(buffer_bytes(&answer.body));
     else if (code == CLI_GO && options->details)

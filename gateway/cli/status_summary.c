@@ -6,7 +6,8 @@
 #include "cli/status_summary.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+
+#include "cli/answer.h"
 
 const char *size_text(double bytes, char out[SIZE_TEXT_SIZE])
 {
@@ -22,29 +23,13 @@ const char *size_text(double bytes, char out[SIZE_TEXT_SIZE])
 
 /* ---- members ---- */
 
-static const struct yaml_node *member(const struct yaml_node *object, const char *key)
-{
-    return object && object->kind == YAML_MAPPING ? yaml_find(object, key) : NULL;
-}
-
-static const char *text_of(const struct yaml_node *object, const char *key)
-{
-    const struct yaml_node *value = member(object, key);
-    return value ? value->text : "";
-}
-
-static double number_of(const struct yaml_node *object, const char *key)
-{
-    return strtod(text_of(object, key), NULL);
-}
-
 /* What was counted since `before`; below 0 without one, or when the gateway began anew. */
 static double rate_of(const struct yaml_node *before, const struct yaml_node *now, const char *key,
                       double seconds)
 {
-    if (!member(before, key) || !member(now, key) || seconds <= 0)
+    if (!answer_member(before, key) || !answer_member(now, key) || seconds <= 0)
         return -1;
-    return (number_of(now, key) - number_of(before, key)) / seconds;
+    return (answer_number(now, key) - answer_number(before, key)) / seconds;
 }
 
 static void rate_print(double rate, const char *what, struct buffer *out)
@@ -53,7 +38,7 @@ static void rate_print(double rate, const char *what, struct buffer *out)
         buffer_printf(out, ", %.*f %s/s", rate > 0 && rate < 10 ? 1 : 0, rate, what);
 }
 
-static void age_print(double seconds, struct buffer *out)
+void age_print(double seconds, struct buffer *out)
 {
     int64_t s = (int64_t)seconds;
     if (s >= 2 * 86400)
@@ -70,8 +55,8 @@ static void age_print(double seconds, struct buffer *out)
 
 static void gateway_line(const struct yaml_node *now, struct buffer *out)
 {
-    bool ready = strcmp(text_of(now, "ready"), "true") == 0;
-    const char *health = text_of(now, "journal_health");
+    bool ready = strcmp(answer_text(now, "ready"), "true") == 0;
+    const char *health = answer_text(now, "journal_health");
     buffer_printf(out, "gateway   %s", ready ? "ready" : "NOT READY");
     if (!ready)
         buffer_printf(out, ": %s",
@@ -79,100 +64,180 @@ static void gateway_line(const struct yaml_node *now, struct buffer *out)
                       : strcmp(health, "failing") == 0
                           ? "the journal cannot be written; acks are held"
                           : "it stops");
-    if (member(now, "uptime_s")) {
+    if (answer_member(now, "uptime_s")) {
         buffer_add_text(out, ", up ");
-        age_print(number_of(now, "uptime_s"), out);
+        age_print(answer_number(now, "uptime_s"), out);
     }
-    if (member(now, "gateway"))
-        buffer_printf(out, ", identity %s", text_of(now, "gateway"));
+    if (answer_member(now, "gateway"))
+        buffer_printf(out, ", identity %s", answer_text(now, "gateway"));
     buffer_add_text(out, "\n");
 }
 
 static void mqtt_line(const struct yaml_node *now, struct buffer *out)
 {
-    const struct yaml_node *mqtt = member(now, "mqtt");
+    const struct yaml_node *mqtt = answer_member(now, "mqtt");
     if (mqtt == NULL)
         return;
     buffer_printf(out, "clients   %s connected, %s refused, %s shed, %s wait for the disk\n",
-                  text_of(mqtt, "connections"), text_of(mqtt, "refused"), text_of(mqtt, "shed"),
-                  text_of(mqtt, "held_connections"));
+                  answer_text(mqtt, "connections"), answer_text(mqtt, "refused"),
+                  answer_text(mqtt, "shed"), answer_text(mqtt, "held_connections"));
 }
 
 static void received_line(const struct yaml_node *before, const struct yaml_node *now,
                           double seconds, struct buffer *out)
 {
-    const struct yaml_node *stored = member(now, "stored");
+    const struct yaml_node *stored = answer_member(now, "stored");
     char size[SIZE_TEXT_SIZE];
-    buffer_printf(out, "received  %s messages", text_of(now, "received"));
+    buffer_printf(out, "received  %s messages", answer_text(now, "received"));
     rate_print(rate_of(before, now, "received", seconds), "messages", out);
-    double bytes = rate_of(member(before, "stored"), stored, "message_bytes", seconds);
+    double bytes = rate_of(answer_member(before, "stored"), stored, "message_bytes", seconds);
     if (bytes >= 0)
         buffer_printf(out, ", %s/s", size_text(bytes, size));
     buffer_add_text(out, "\n");
-    if (number_of(stored, "extents") > 0)
-        buffer_printf(out,
-                      "commit    half of all in %g ms, 99 of 100 in %g ms; then come the acks\n",
-                      number_of(stored, "commit_ms_p50"), number_of(stored, "commit_ms_p99"));
-    if (number_of(stored, "failures") > 0)
+    if (answer_number(stored, "extents") > 0)
+        buffer_printf(
+            out, "commit    half of all in %g ms, 99 of 100 in %g ms; then come the acks\n",
+            answer_number(stored, "commit_ms_p50"), answer_number(stored, "commit_ms_p99"));
+    if (answer_number(stored, "failures") > 0)
         buffer_printf(out, "          %s writes or syncs FAILED since start\n",
-                      text_of(stored, "failures"));
+                      answer_text(stored, "failures"));
 }
 
 static void decoded_line(const struct yaml_node *before, const struct yaml_node *now,
                          double seconds, struct buffer *out)
 {
     buffer_printf(out, "decoded   %s, dead letters %s, lost to damage %s, waiting %s; %s readings",
-                  text_of(now, "decoded"), text_of(now, "dead"), text_of(now, "quarantined"),
-                  text_of(now, "undecoded"), text_of(now, "readings"));
+                  answer_text(now, "decoded"), answer_text(now, "dead"),
+                  answer_text(now, "quarantined"), answer_text(now, "undecoded"),
+                  answer_text(now, "readings"));
     rate_print(rate_of(before, now, "readings", seconds), "readings", out);
-    buffer_printf(out, "%s\n",
-                  strcmp(text_of(now, "decoder"), "waiting") == 0 ? "; the decoder WAITS for room"
-                                                                  : "");
+    buffer_printf(
+        out, "%s\n",
+        strcmp(answer_text(now, "decoder"), "waiting") == 0 ? "; the decoder WAITS for room" : "");
+}
+
+/* "retries: unreachable 12, timeout 3" since start. */
+static void retries_print(const struct yaml_node *lane, struct buffer *out)
+{
+    const struct yaml_node *reasons = answer_member(lane, "retries_by_reason");
+    if (reasons == NULL || reasons->kind != YAML_MAPPING || reasons->count == 0)
+        return;
+    const char *before = "          retries since start: ";
+    YAML_EACH(reason, reasons)
+    {
+        buffer_printf(out, "%s%s %s", before, reason->key->text, reason->text);
+        before = ", ";
+    }
+    buffer_add_text(out, "\n");
+}
+
+static void parked_print(const struct yaml_node *lane, struct buffer *out)
+{
+    if (answer_number(lane, "parked_messages") <= 0)
+        return;
+    buffer_printf(out,
+                  "          PARKED: it missed %s messages from %s to %s; `tidegate lane ls`\n",
+                  answer_text(lane, "parked_messages"), answer_text(lane, "parked_first_seq"),
+                  answer_text(lane, "parked_last_seq"));
 }
 
 static void lane_line(const struct yaml_node *lane, struct buffer *out)
 {
-    buffer_printf(out, "sink      %s %s", text_of(lane, "name"), text_of(lane, "health"));
-    if (member(lane, "lag_messages"))
-        buffer_printf(out, ", behind by %s messages", text_of(lane, "lag_messages"));
-    if (number_of(lane, "lag_seconds") > 0) {
-        buffer_add_text(out, " and ");
-        age_print(number_of(lane, "lag_seconds"), out);
+    const char *health = answer_text(lane, "health");
+    bool well = strcmp(health, "ok") == 0;
+    buffer_printf(out, "sink      %s %s", answer_text(lane, "name"),
+                  well                             ? "ok"
+                  : strcmp(health, "stopped") == 0 ? "STOPPED until you act"
+                                                   : "RETRYING");
+    if (answer_number(lane, "lag_messages") > 0) {
+        buffer_printf(out, ", %s readings wait", answer_text(lane, "lag_readings"));
+        if (answer_number(lane, "lag_seconds") > 0) {
+            buffer_add_text(out, " for ");
+            age_print(answer_number(lane, "lag_seconds"), out);
+        }
+    } else {
+        buffer_add_text(out, ", nothing waits");
     }
-    if (member(lane, "rows"))
-        buffer_printf(out, ", %s readings stored since start", text_of(lane, "rows"));
-    if (*text_of(lane, "why"))
-        buffer_printf(out, "\n          why: %s", text_of(lane, "why"));
-    buffer_add_text(out, "\n");
+    if (answer_number(lane, "open_rows") > 0)
+        buffer_printf(out, ", %s in flight", answer_text(lane, "open_rows"));
+    buffer_printf(out, ", %s stored%s\n", answer_text(lane, "rows"),
+                  strcmp(answer_text(lane, "when_full"), "park") == 0 ? "; parks when full" : "");
+    if (*answer_text(lane, "why"))
+        buffer_printf(out, "          why: %s\n", answer_text(lane, "why"));
+    if (!well)
+        retries_print(lane, out);
+    parked_print(lane, out);
+}
+
+static void orphan_line(const struct yaml_node *orphan, struct buffer *out)
+{
+    char size[SIZE_TEXT_SIZE];
+    const char *name = answer_text(orphan, "name");
+    buffer_printf(out, "ALARM     cursor %s has no sink", name);
+    if (*answer_text(orphan, "why"))
+        buffer_printf(out, " and cannot be read: %s\n", answer_text(orphan, "why"));
+    else
+        buffer_printf(out, " and holds %s of the logs for it\n",
+                      size_text(answer_number(orphan, "held_bytes"), size));
+    buffer_printf(out, "          configure the sink again, or: tidegate lane drop %s --data DIR\n",
+                  name);
+}
+
+/* What an outage of every sink would cost. */
+static void outlook_line(const struct yaml_node *now, struct buffer *out)
+{
+    const struct yaml_node *left = answer_member(now, "journal_seconds_left");
+    if (left == NULL)
+        return;
+    buffer_add_text(out, "journal   ");
+    if (yaml_is_null(left)) {
+        buffer_add_text(out, "does not grow now\n");
+        return;
+    }
+    buffer_add_text(out, "has room for ");
+    if (answer_number(now, "journal_seconds_left") > 30.0 * 86400)
+        buffer_add_text(out, "more than 30 days");
+    else
+        age_print(answer_number(now, "journal_seconds_left"), out);
+    buffer_add_text(out, " at the present rate, should no sink take anything\n");
 }
 
 static void disk_line(const struct yaml_node *now, struct buffer *out)
 {
-    const struct yaml_node *disk = member(now, "disk");
+    const struct yaml_node *disk = answer_member(now, "disk");
     char size[SIZE_TEXT_SIZE];
     if (disk == NULL)
         return;
-    buffer_printf(out, "disk      %s", size_text(number_of(disk, "free_bytes"), size));
-    buffer_printf(out, " free of %s; logs: raw ", size_text(number_of(disk, "size_bytes"), size));
-    buffer_add_text(out, size_text(number_of(member(now, "raw"), "bytes"), size));
+    buffer_printf(out, "disk      %s", size_text(answer_number(disk, "free_bytes"), size));
+    buffer_printf(out, " free of %s; logs: raw ",
+                  size_text(answer_number(disk, "size_bytes"), size));
+    buffer_add_text(out, size_text(answer_number(answer_member(now, "raw"), "bytes"), size));
     buffer_printf(out, ", readings %s",
-                  size_text(number_of(member(now, "reading_log"), "bytes"), size));
+                  size_text(answer_number(answer_member(now, "reading_log"), "bytes"), size));
     buffer_printf(out, ", dead letters %s\n",
-                  size_text(number_of(member(now, "dead_letters"), "bytes"), size));
+                  size_text(answer_number(answer_member(now, "dead_letters"), "bytes"), size));
+}
+
+static void list_print(const struct yaml_node *list,
+                       void (*line)(const struct yaml_node *entry, struct buffer *out),
+                       struct buffer *out)
+{
+    if (list && list->kind == YAML_SEQUENCE)
+        YAML_EACH(entry, list)
+    line(entry, out);
 }
 
 void status_summary(const struct yaml_node *before, const struct yaml_node *now, double seconds,
                     struct buffer *out)
 {
-    const struct yaml_node *lanes = member(now, "lanes");
-    if (before && strcmp(text_of(before, "started"), text_of(now, "started")) != 0)
+    if (before && strcmp(answer_text(before, "started"), answer_text(now, "started")) != 0)
         before = NULL; /* another life: what was counted began anew */
     gateway_line(now, out);
     mqtt_line(now, out);
     received_line(before, now, seconds, out);
     decoded_line(before, now, seconds, out);
-    if (lanes && lanes->kind == YAML_SEQUENCE)
-        YAML_EACH(lane, lanes)
-    lane_line(lane, out);
+    list_print(answer_member(now, "lanes"), lane_line, out);
+    list_print(answer_member(now, "orphan_cursors"), orphan_line, out);
+    outlook_line(now, out);
     disk_line(now, out);
 }

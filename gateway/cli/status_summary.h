@@ -16,5 +16,7 @@ void status_summary(const struct yaml_node *before, const struct yaml_node *now,
 /* "1.5 GiB". Returns out. */
 enum { SIZE_TEXT_SIZE = 32 };
 const char *size_text(double bytes, char out[SIZE_TEXT_SIZE]);
+/* "3 h 20 min", appended. */
+void age_print(double seconds, struct buffer *out);
 
 #endif
