@@ -198,7 +198,7 @@ static void failed(struct worker *worker, const char *message, int code)
         reason = code == 4 ? "bad user name or password" : code == 5 ? "not authorized" : NULL;
     if (worker->version == MQTTVERSION_5 &&
         (code == 1 || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION))
-        worker->failures = TRIES_BEFORE_OLD; /* it said so: no need to try again */
+        worker->failures = TRIES_BEFORE_OLD - 1; /* it said so: no need to try again */
     snprintf(why, sizeof why, "%s%s%s (%d)",
              message  ? message
              : reason ? ""
@@ -270,8 +270,10 @@ static int client_make(struct worker *worker)
     int rc =
         MQTTAsync_createWithOptions(&worker->client, worker->urls[0], worker->settings.client_id,
                                     MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
-    if (rc != MQTTASYNC_SUCCESS)
+    if (rc != MQTTASYNC_SUCCESS) {
+        failed(worker, MQTTAsync_strerror(rc), rc);
         return rc;
+    }
     MQTTAsync_setCallbacks(worker->client, worker, on_lost, on_message, NULL);
     if (worker->version == MQTTVERSION_5)
         MQTTAsync_setDisconnected(worker->client, worker, on_disconnected);
@@ -331,6 +333,8 @@ static bool session_connect(struct worker *worker)
     snprintf(worker->why, sizeof worker->why, "no answer within %d s", ANSWER_MS / 1000);
     pthread_mutex_unlock(&worker->lock);
     int rc = MQTTAsync_connect(worker->client, &options);
+    if (rc != MQTTASYNC_SUCCESS)
+        failed(worker, MQTTAsync_strerror(rc), rc);
     enum answer answer = rc == MQTTASYNC_SUCCESS ? answer_wait(worker, ANSWER_MS) : ANSWER_NO;
     MQTTProperties_free(&properties);
     return answer == ANSWER_YES;
