@@ -27,7 +27,7 @@ struct decoder_options {
     const uint64_t *cuts;
     size_t cut_count;
     struct recent *recent; /* gets every batch that is stored; may be null */
-    uint64_t save_bytes; /* raw bytes between two saves: about a segment */
+    uint64_t save_bytes;   /* raw bytes between two saves: about a segment */
 };
 
 enum decoder_health { DECODER_OK = 0, DECODER_WAITING = 1 /* a log takes nothing now */ };

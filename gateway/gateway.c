@@ -465,7 +465,7 @@ static void loop_run(struct gateway *gateway)
     uv_signal_start(&gateway->sigterm, on_signal_stop, SIGTERM);
     uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
     uv_signal_start(&gateway->sighup, on_signal_reload, SIGHUP);
-    uv_timer_start(&gateway->housekeeping, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+    uv_timer_start(&gateway->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
 }
 

@@ -101,9 +101,23 @@ static void go_back(struct lane *lane, uint64_t seq)
     tell_gone(lane);
 }
 
+/* Behind what was parked the position is not the destination's: it never heard of it. What it has of
+ * that range came before a restart. */
+static int follow_parked(struct lane *lane, uint64_t seq, struct err *err)
+{
+    int rc = missed_arrived(lane->missed, seq, err);
+    log_event(LOG_INFO, "lane_stays_parked", "sink=%s at_sink=%" PRIu64 " next_seq=%" PRIu64,
+              lane->host.name, seq, lane->saved.next_seq);
+    lane_missed_publish(lane);
+    return rc;
+}
+
 int lane_follow(struct lane *lane, uint64_t seq, struct err *err)
 {
     seq = seq ? seq : 1;
+    if (lane->missed && seq < lane->saved.next_seq &&
+        missed_covers(lane->missed, seq, lane->saved.next_seq - 1))
+        return follow_parked(lane, seq, err);
     /* Where the raw log ended when this program started: since then this lane sent nothing. */
     uint64_t end = lane->options.received_end;
     if (seq > end)

@@ -35,9 +35,9 @@ void slots_reset(struct slots *slots)
 
 void slots_follow(struct slots *slots, uint64_t seq)
 {
-    gw_assert(slots->count == 0 && slots->bound_used == 0);
+    gw_assert(slots->count == 0);
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < slots->bound_count; i++) {
+    for (uint32_t i = slots->bound_used; i < slots->bound_count; i++) {
         struct cursor_bounds bounds = slots->bounds[i];
         if (bounds.last_seq < seq)
             continue;
@@ -46,6 +46,7 @@ void slots_follow(struct slots *slots, uint64_t seq)
         slots->bounds[kept++] = bounds;
     }
     slots->bound_count = kept;
+    slots->bound_used = 0;
 }
 
 static uint64_t end_after(uint64_t end, uint64_t first_seq, uint64_t last_seq)

@@ -205,6 +205,34 @@ int missed_remove(struct missed *missed, uint64_t first_seq, uint64_t last_seq, 
     return 0;
 }
 
+/* The PARKED range that holds `seq`, or null. */
+static const struct missed_range *range_of(const struct missed *missed, uint64_t seq)
+{
+    for (size_t i = 0; i < missed->count; i++) {
+        const struct missed_range *range = &missed->ranges[i];
+        if (range->kind == MISSED_PARKED && seq >= range->first_seq && seq <= range->last_seq)
+            return range;
+    }
+    return NULL;
+}
+
+bool missed_covers(const struct missed *missed, uint64_t first_seq, uint64_t last_seq)
+{
+    while (first_seq <= last_seq) {
+        const struct missed_range *range = range_of(missed, first_seq);
+        if (range == NULL)
+            return false;
+        first_seq = range->last_seq + 1;
+    }
+    return true;
+}
+
+int missed_arrived(struct missed *missed, uint64_t seq, struct err *err)
+{
+    const struct missed_range *range = seq > 1 ? range_of(missed, seq - 1) : NULL;
+    return range ? missed_remove(missed, range->first_seq, seq - 1, err) : 0;
+}
+
 void missed_extent(const struct missed *missed, uint64_t *first_seq, uint64_t *last_seq,
                    uint64_t *count)
 {

@@ -33,6 +33,11 @@ void missed_close(struct missed *missed); /* accepts null */
 int missed_add(struct missed *missed, const struct missed_range *range, struct err *err);
 /* These are at the destination after all, or come again. */
 int missed_remove(struct missed *missed, uint64_t first_seq, uint64_t last_seq, struct err *err);
+/* Is all of it PARKED? */
+bool missed_covers(const struct missed *missed, uint64_t first_seq, uint64_t last_seq);
+/* The destination has what lies below `seq`: of the range that holds `seq` or ends there, that part
+ * goes. */
+int missed_arrived(struct missed *missed, uint64_t seq, struct err *err);
 /* Of the kind PARKED: first and last number, 0 when there are none, and how many are between them. */
 void missed_extent(const struct missed *missed, uint64_t *first_seq, uint64_t *last_seq,
                    uint64_t *count);

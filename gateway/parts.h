@@ -14,6 +14,7 @@
 #include "gateway.h"
 #include "journal/rawlog.h"
 #include "lane.h"
+#include "retention.h"
 #include "outlook.h"
 #include "sources/access.h"
 #include "sources/source.h"
@@ -38,6 +39,7 @@ struct gateway {
     size_t cut_count;
     struct decoder *decoder;
     struct recent *recent;
+    struct retention retention;
     struct lane **lanes;
     size_t lane_count;
     struct source *listener;

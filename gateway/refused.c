@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Find the message, wrap it as a dead letter, append. Refusals are rare, so each looks its message
- * up in the raw log from the start of its extent. Any thread, under the lock.
+ * Find the message, wrap it as a dead letter, append. Any thread, under the lock.
  */
 #include "refused.h"
 
@@ -11,7 +10,7 @@
 
 #include "base/clock.h"
 #include "deadletter.h"
-#include "journal/rawlog.h"
+#include "raw_messages.h"
 
 enum { REFUSED_SEGMENT_BYTES = 4 << 20 };
 
@@ -57,40 +56,18 @@ static int log_open(struct refused *refused, struct err *err)
     return journal_open(&refused->log, &options, &found, err);
 }
 
-/* The message of that number; its bytes are the reader's. */
-static bool message_find(struct journal_reader *reader, uint64_t seq, struct message *out)
-{
-    struct extent extent;
-    struct err err;
-    struct record_reader records;
-    struct session_record session;
-    enum record_kind kind;
-    if (journal_reader_next(reader, &extent, &err) != JOURNAL_EXTENT)
-        return false;
-    record_reader_init(&records, &extent);
-    while (record_reader_next(&records, &kind, out, &session) == 1)
-        if (kind == RECORD_MESSAGE && out->seq == seq)
-            return true;
-    return false;
-}
-
 /* Retention keeps what a lane has not confirmed, so the message is there, unless its extent was
- * damaged: then the letter goes without its bytes. */
-static void letter_add(const struct refused *refused, struct deadletter *letter,
+ * damaged, or the lane was parked: then the letter goes without its bytes. */
+static void letter_add(struct raw_messages *messages, struct deadletter *letter,
                        struct buffer *body)
 {
-    struct journal_reader *reader = NULL;
     struct message message;
     struct err err;
-    uint64_t seq = letter->message.seq;
-    if (journal_reader_new(refused->raw, seq, &reader, &err) == 0 &&
-        message_find(reader, seq, &message)) {
+    if (raw_messages_find(messages, letter->message.seq, &message, &err) == 0) {
         message.vendor = letter->message.vendor;
         letter->message = message;
     }
     deadletter_encode(letter, body);
-    if (reader)
-        journal_reader_free(reader);
 }
 
 /* The vendor as routed stands with the rows. */
@@ -118,6 +95,8 @@ static uint32_t letters_add(const struct refused *refused, const char *sink,
                             struct buffer *body)
 {
     uint32_t letters = 0;
+    struct raw_messages messages;
+    raw_messages_init(&messages, refused->raw);
     for (size_t i = 0; i < count; i++) {
         if (told_before(rows, i))
             continue;
@@ -130,9 +109,10 @@ static uint32_t letters_add(const struct refused *refused, const char *sink,
             .reason = bytes_text(rows[i].reason),
             .detail = bytes_text(detail),
         };
-        letter_add(refused, &letter, body);
+        letter_add(&messages, &letter, body);
         letters++;
     }
+    raw_messages_fini(&messages);
     return letters;
 }
 

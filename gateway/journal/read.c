@@ -120,7 +120,7 @@ static void tell_damage(const struct journal_reader *reader, uint64_t offset, ui
 
 /* The next extent of this segment with a valid header: 1, 0 at its end, GW_EIO. */
 static int next_header(struct journal_reader *reader, const struct segment *segment,
-                       struct extent_header *out)
+                       struct extent_header *out, struct err *err)
 {
     struct scan scan = {
         .disk = reader->journal->options.disk,
@@ -132,7 +132,7 @@ static int next_header(struct journal_reader *reader, const struct segment *segm
     };
     int rc = scan_next(&scan, out);
     if (rc < 0)
-        return rc;
+        return err_set(err, rc, "at offset %" PRIu64, scan.place.offset);
     reader->salt = scan.place.salt;
     if (scan.skipped)
         tell_damage(reader, scan.skipped_from, scan.skipped);
@@ -160,7 +160,7 @@ static int find_header(struct journal_reader *reader, struct extent_header *out,
             continue;
         }
         if (rc == 0)
-            rc = next_header(reader, &segment, out);
+            rc = next_header(reader, &segment, out, err);
         if (rc < 0)
             return rc;
         if (rc == 1 && out->first_seq + out->seq_count > reader->from_seq)
