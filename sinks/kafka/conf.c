@@ -209,6 +209,14 @@ static int finish(rd_kafka_conf_t *conf, int rc, rd_kafka_conf_t **out)
     return rc;
 }
 
+char *kafka_transactional_id(const struct kafka_sink_options *options, const struct sink_host *host)
+{
+    char identity[IDENTITY_TEXT_SIZE];
+    return options->delivery == KAFKA_EXACTLY_ONCE
+               ? mem_printf("tidegate-%s-%s", identity_format(host->identity, identity), host->name)
+               : NULL;
+}
+
 int kafka_conf_producer(const struct kafka_sink_options *options, const struct sink_host *host,
                         const char *transactional_id, rd_kafka_conf_t **out, struct err *err)
 {
@@ -222,6 +230,8 @@ int kafka_conf_producer(const struct kafka_sink_options *options, const struct s
         /* In a transaction librdkafka takes the transaction's own limit. */
         {"message.timeout.ms", transactional_id ? NULL : "0"},
         {"transactional.id", transactional_id},
+        /* For the end of the position topic, which others' transactions must not hide. */
+        {"isolation.level", transactional_id ? "read_uncommitted" : NULL},
     };
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     int rc = set_common(conf, options, host, err);

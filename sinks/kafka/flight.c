@@ -55,6 +55,18 @@ void flight_fini(struct flight *flight)
     *flight = (struct flight){.slot = slot};
 }
 
+void flight_restart(struct flight *flight)
+{
+    gw_assert(flight->outstanding == 0);
+    flight->failed.count = flight->too_large.count = flight->again.count = 0;
+    flight->again_at = 0;
+    flight->walked = false;
+    flight->kind = RECORD_READING;
+    flight->next = 0;
+    flight->lot = 0;
+    flight->refusal_count = 0;
+}
+
 /* ---- where a record stands ---- */
 
 static uint32_t items_of(const struct batch *batch, enum record_kind kind)
@@ -163,7 +175,6 @@ uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint
                      uint32_t max)
 {
     uint32_t count = 0;
-    flight->begun = true;
     /* First what failed before: the rest of the walk comes behind it. */
     if (flight->again_at < flight->again.count)
         return take_again(flight, refs, max);

@@ -61,7 +61,7 @@ struct flight {
     struct ref_list too_large; /* refused for their size or form, maybe because of a neighbour */
 
     /* The walk over all records, then over those to be given again. */
-    bool begun, walked;
+    bool walked;
     enum record_kind kind;
     uint32_t next;
     struct ref_list again;
@@ -78,6 +78,8 @@ struct flight {
 /* A new unit, or one that comes again. */
 void flight_begin(struct flight *flight, struct unit *unit);
 void flight_fini(struct flight *flight); /* and empty again */
+/* All records from the first on: nothing that was sent counts. */
+void flight_restart(struct flight *flight);
 /* The next records, all of one kind, at most `max`, in order; 0: none are left for now. */
 uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint64_t *refs,
                      uint32_t max);

@@ -53,7 +53,9 @@ static int conf_try(const struct kafka_sink_options *options, struct sink_host *
                     struct err *err)
 {
     rd_kafka_conf_t *conf;
-    int rc = kafka_conf_producer(options, host, NULL, &conf, err);
+    char *id = kafka_transactional_id(options, host);
+    int rc = kafka_conf_producer(options, host, id, &conf, err);
+    free(id);
     if (rc == 0)
         rd_kafka_conf_destroy(conf);
     return rc;
@@ -120,10 +122,9 @@ static void on_tick(uv_timer_t *timer)
     pump(sink);
 }
 
-/* Needs no broker: they are asked when the first unit comes. */
+/* at_least_once needs no broker: they are asked when the first unit comes. */
 static int kafka_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
-    (void)cursor;
     if (!sink->worker) {
         sink->worker = worker_new(sink->host->loop, sink->host->name);
         gw_assert(uv_timer_init(sink->host->loop, &sink->tick) == 0);
@@ -132,6 +133,11 @@ static int kafka_start(struct sink *sink, uint64_t *cursor, struct err *err)
     }
     if (!sink->producer) {
         int rc = link_open(sink, err);
+        if (rc)
+            return rc;
+    }
+    if (exactly_once(sink->options)) {
+        int rc = transaction_start(sink, cursor, err);
         if (rc)
             return rc;
     }
@@ -185,7 +191,7 @@ static void on_worker_closed(void *arg)
 static void on_wait_end(uv_timer_t *timer)
 {
     struct sink *sink = container_of(timer, struct sink, kick);
-    if (sink->retiring || sink->probe_running)
+    if (sink->retiring || sink->probe_running || sink->phase == TRANSACTION_ENDING)
         return;
     uv_timer_stop(&sink->kick);
     worker_close(sink->worker, on_worker_closed, sink);
@@ -265,6 +271,12 @@ static void kafka_metrics(struct sink *sink, struct buffer *out)
                "Producers made: more than one after errors that end one.", &sink->producers);
     put_metric(out, name, "queued_records", "gauge",
                "Records given to the library and not confirmed.", &sink->queued);
+    if (!exactly_once(sink->options))
+        return;
+    put_metric(out, name, "commits_total", "counter", "Transactions that were committed.",
+               &sink->commits);
+    put_metric(out, name, "aborts_total", "counter",
+               "Transactions that were aborted, or ended without an answer.", &sink->aborts);
 }
 
 const struct sink_type sink_kafka = {

@@ -4,7 +4,7 @@
  * ours to write; when they stop working they are asked again each second, by the worker, and the lane
  * hears why. The lane's thread but for probe_run.
  */
-#include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,6 +12,7 @@
 
 enum {
     ASK_MS = 2000,
+    RECOVER_MS = 5000,
     ASK_AGAIN_MS = 1000,
     REFRESH_MS = 60000, /* partitions may be added to a topic at any time */
     TELL_AGAIN_MS = 15000,
@@ -33,7 +34,9 @@ int link_open(struct sink *sink, struct err *err)
     const struct producer_hooks hooks = {on_report, on_served, on_trouble, sink};
     const char *names[TOPIC_COUNT];
     rd_kafka_conf_t *conf;
-    int rc = kafka_conf_producer(sink->options, sink->host, NULL, &conf, err);
+    char *id = kafka_transactional_id(sink->options, sink->host);
+    int rc = kafka_conf_producer(sink->options, sink->host, id, &conf, err);
+    free(id);
     if (rc == 0)
         rc = producer_new(&sink->producer, conf, sink->host->loop, topic_names(sink, names), &hooks,
                           err);
@@ -57,12 +60,13 @@ void link_retire(struct sink *sink)
     sink->retiring++;
     producer_retire(sink->producer, sink->worker, on_retired, sink);
     sink->producer = NULL;
+    sink->recovered = false;
     sink->link = LINK_UNASKED;
 }
 
 /* ---- trouble ---- */
 
-static void trouble_set(struct sink *sink, enum sink_reason reason, const char *why)
+void trouble_set(struct sink *sink, enum sink_reason reason, const char *why)
 {
     if (sink->trouble != reason || sink->trouble_err.text[0] == '\0')
         log_event(LOG_WARN, "kafka_trouble", "sink=%s reason=%s why=\"%s\"", sink->host->name,
@@ -94,14 +98,15 @@ void link_works(struct sink *sink)
     sink->trouble_told = false;
 }
 
-/* Units that nothing was sent of hear why; the others wait for their reports. */
+/* Units of which nothing is under way hear why; the others wait for their reports. */
 static void tell(struct sink *sink)
 {
     int64_t before = clock_monotonic_ms() - TELL_AGAIN_MS;
     bool lasting = sink->trouble >= SINK_REASON_OPERATOR;
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
         struct flight *flight = &sink->flights[i];
-        if (flight->unit == NULL || flight->begun || flight->outstanding)
+        if (flight->unit == NULL || flight->outstanding || sink->slice_flight == flight ||
+            sink->phase != TRANSACTION_NONE)
             continue;
         if (sink->trouble_told && !lasting && flight->written_ms > before)
             continue;
@@ -125,6 +130,10 @@ static void probe_run(struct worker_job *job)
         if (probe->answers[i].partitions == 0)
             return;
     }
+    if (probe->recover)
+        probe->recovery_rc = transaction_recover(
+            probe->options, probe->host, probe->handle, probe->answers[TOPIC_POSITION].partitions,
+            RECOVER_MS, probe->stop, &probe->recovery, &probe->recovery_err);
 }
 
 /* True: all topics are there. */
@@ -148,6 +157,22 @@ static bool probe_take(struct sink *sink)
     return true;
 }
 
+/* True: the producer is ready for transactions. */
+static bool recovery_take(struct sink *sink)
+{
+    const struct probe *probe = &sink->probe;
+    if (!probe->recover)
+        return true;
+    if (probe->recovery_rc) {
+        trouble_set(sink, probe->recovery.reason, probe->recovery_err.text);
+        tell(sink);
+        if (probe->recovery_rc == GW_ECLOSED)
+            link_retire(sink);
+        return false;
+    }
+    return transaction_resume(sink, &probe->recovery);
+}
+
 static bool all_quiet(const struct sink *sink)
 {
     return sink->producer && producer_queued(sink->producer) == 0;
@@ -166,9 +191,13 @@ static void probe_done(struct worker_job *job)
     if (refresh)
         return; /* whatever is wrong shows when something is sent */
     sink->link = good ? LINK_READY : LINK_UNASKED;
-    if (good) {
+    if (good && recovery_take(sink)) {
         sink->trouble_told = false;
         pump(sink);
+        return;
+    }
+    if (good) {
+        sink->link = LINK_UNASKED;
         return;
     }
     tell(sink);
@@ -192,6 +221,9 @@ static void ask(struct sink *sink)
             .topic = producer_topic(sink->producer, (enum producer_topic)i),
             .compacted = i == TOPIC_POSITION,
         };
+    probe->host = sink->host;
+    probe->recover =
+        sink->options->delivery == KAFKA_EXACTLY_ONCE && !sink->recovered && !sink->fenced;
     if (sink->link == LINK_UNASKED)
         sink->link = LINK_ASKING;
     sink->probe_running = true;
@@ -212,6 +244,10 @@ void link_tend(struct sink *sink)
         return;
     struct err err;
     int64_t now = clock_monotonic_ms();
+    if (sink->fenced) {
+        tell(sink);
+        return;
+    }
     if (sink->producer == NULL && link_open(sink, &err)) {
         trouble_set(sink, SINK_REASON_OPERATOR, err.text);
         tell(sink);

@@ -43,6 +43,9 @@ int kafka_options_check(const struct kafka_sink_options *options, struct err *er
 /* Messages that may wait in the producer, by the memory option. */
 uint32_t kafka_queue_messages(const struct kafka_sink_options *options);
 
+/* "tidegate-<identity>-<sink>", the caller frees it; null for at_least_once. */
+char *kafka_transactional_id(const struct kafka_sink_options *options,
+                             const struct sink_host *host);
 /* A configuration for a producer, or for the reader of the position topic. Reads the files of
  * secrets, each time anew, so that a changed password is taken up by the next client. Each property
  * is checked by librdkafka; GW_EINVAL names the one that is wrong. transactional_id may be null. The

@@ -15,6 +15,7 @@
 enum {
     ROUND_MS = 20, /* reports taken at once, so that the loop stays awake for others */
     REPORTS_AT_ONCE = 1024,
+    ABORT_MS = 1000,
 };
 
 struct producer {
@@ -26,6 +27,7 @@ struct producer {
     int wake_fd;
     uv_poll_t poll;
     uint64_t queued, queued_max;
+    bool transactional;
 
     struct worker *worker; /* from retire on */
     struct worker_job ending;
@@ -101,6 +103,15 @@ static void on_wake(uv_poll_t *poll, int status, int what)
     producer->hooks.served(producer->hooks.arg);
 }
 
+void producer_serve(struct producer *producer, int timeout_ms)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(producer->queue, timeout_ms);
+    if (event == NULL)
+        return;
+    take_event(producer, event);
+    rd_kafka_event_destroy(event);
+}
+
 /* ---- life ---- */
 
 /* What a property may have set. */
@@ -141,6 +152,10 @@ int producer_new(struct producer **out, rd_kafka_conf_t *conf, uv_loop_t *loop,
     struct producer *producer = mem_zalloc(sizeof *producer);
     producer->hooks = *hooks;
     producer->queued_max = conf_number(conf, "queue.buffering.max.messages");
+    char id[8]; /* longer ones do not fit, which tells as much */
+    size_t id_size = sizeof id;
+    producer->transactional =
+        rd_kafka_conf_get(conf, "transactional.id", id, &id_size) != RD_KAFKA_CONF_OK || id[0];
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
@@ -167,12 +182,29 @@ int producer_new(struct producer **out, rd_kafka_conf_t *conf, uv_loop_t *loop,
     return 0;
 }
 
+/* A transaction that is left open would hold back all read_committed consumers until it times out. */
+static void abort_open(struct producer *producer)
+{
+    int64_t until = clock_monotonic_ms() + ABORT_MS;
+    /* The library does not abort while reports wait in the queue. */
+    while (rd_kafka_outq_len(producer->handle) > 0 && clock_monotonic_ms() < until) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(producer->queue, 50);
+        if (event)
+            rd_kafka_event_destroy(event);
+    }
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(producer->handle, ABORT_MS);
+    if (error)
+        rd_kafka_error_destroy(error);
+}
+
 /* Worker. What is in the queue was given up by whoever retired it. */
 static void end(struct worker_job *job)
 {
     struct producer *producer = container_of(job, struct producer, ending);
     rd_kafka_purge(producer->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                          RD_KAFKA_PURGE_F_NON_BLOCKING);
+    if (producer->transactional)
+        abort_open(producer);
     close_topics(producer);
     rd_kafka_queue_destroy(producer->queue);
     rd_kafka_destroy(producer->handle);

@@ -50,6 +50,9 @@ int producer_new(struct producer **out, rd_kafka_conf_t *conf, uv_loop_t *loop,
 void producer_retire(struct producer *producer, struct worker *worker, void (*gone)(void *arg),
                      void *arg);
 
+/* Wait for reports and take them, outside the loop: for start(). */
+void producer_serve(struct producer *producer, int timeout_ms);
+
 /* Give as much of a slice as the queue takes; true: all of it. When not, served() comes as soon as
  * there is room. What is refused at once is reported from inside. */
 bool producer_send(struct producer *producer, struct slice *slice);

@@ -87,6 +87,12 @@ void on_report(void *arg, uint64_t token, rd_kafka_resp_err_t error)
     struct sink *sink = arg;
     struct flight *flight = &sink->flights[token >> TOKEN_SLOT_SHIFT];
     uint64_t ref = token & ((UINT64_C(1) << TOKEN_SLOT_SHIFT) - 1);
+    if (record_kind_of(ref) == RECORD_POSITION) {
+        sink->position_reported = true;
+        sink->position_error = error;
+        sink->delivered_now[TOPIC_POSITION] += error == 0;
+        return;
+    }
     gw_assert(flight->outstanding > 0);
     flight->outstanding--;
     if (error)
@@ -152,8 +158,9 @@ void drain_begin(struct sink *sink, enum sink_reason reason, const char *why, bo
     sink->draining = true;
     sink->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     slice_drop(sink);
+    /* What a transaction sent is void anyway. */
     if (sink->producer)
-        producer_purge(sink->producer, renew);
+        producer_purge(sink->producer, renew || sink->phase != TRANSACTION_NONE);
 }
 
 static uint64_t all_outstanding(const struct sink *sink)
@@ -179,8 +186,13 @@ static struct flight *flight_from(struct sink *sink, uint64_t first_seq)
 
 static void drain_finish(struct sink *sink)
 {
-    if (all_outstanding(sink) > 0)
+    if (all_outstanding(sink) > 0 || sink->phase == TRANSACTION_ENDING)
         return;
+    if (sink->phase != TRANSACTION_NONE && !sink->renew) {
+        transaction_abort(sink);
+        return;
+    }
+    sink->phase = TRANSACTION_NONE;
     if (sink->renew)
         link_retire(sink);
     sink->link = LINK_UNASKED;
@@ -193,7 +205,7 @@ static void drain_finish(struct sink *sink)
 
 /* ---- answers ---- */
 
-static void flight_stored(struct sink *sink, struct flight *flight)
+void flight_stored(struct sink *sink, struct flight *flight)
 {
     struct flight done = *flight;
     *flight = (struct flight){.slot = done.slot};
@@ -219,8 +231,10 @@ static void flight_settle(struct sink *sink, struct flight *flight)
             flight_bisect(flight, &sink->plan);
             kick(sink);
         }
-    } else {
+    } else if (sink->phase == TRANSACTION_NONE) {
         flight_stored(sink, flight);
+    } else {
+        transaction_finish(sink, flight);
     }
 }
 
@@ -232,7 +246,7 @@ static bool anything_too_large(const struct sink *sink)
     return false;
 }
 
-static void settle(struct sink *sink)
+void settle(struct sink *sink)
 {
     if (sink->failed && !sink->draining)
         drain_begin(sink, sink->failure, sink->failure_err.text,
@@ -345,7 +359,7 @@ void pump(struct sink *sink)
             break;
         }
         struct flight *flight = flight_to_send(sink);
-        if (flight == NULL)
+        if (flight == NULL || !transaction_begin(sink, flight))
             break;
         uint32_t count = flight_take(flight, &sink->plan, sink->refs, SLICE_RECORDS);
         if (count)

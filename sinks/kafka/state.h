@@ -14,6 +14,7 @@
 #include "sinks/kafka/producer.h"
 #include "sinks/kafka/records.h"
 #include "sinks/kafka/topics.h"
+#include "sinks/kafka/transaction.h"
 #include "sinks/kafka/worker.h"
 
 enum { FLIGHTS_MAX = 8 };
@@ -35,6 +36,23 @@ struct probe {
     rd_kafka_t *handle;
     struct topic_wish wishes[TOPIC_COUNT]; /* topic null: not asked */
     struct topic_answer answers[TOPIC_COUNT];
+    /* exactly_once, for a producer that is not ready for transactions yet. */
+    bool recover;
+    const struct sink_host *host;
+    struct recovery recovery;
+    int recovery_rc;
+    struct err recovery_err;
+};
+
+/* The end of a transaction, on the worker. */
+struct transaction_end {
+    struct worker_job job;
+    rd_kafka_t *handle;
+    const _Atomic bool *stop;
+    bool commit;
+    enum transaction_outcome { OUTCOME_STORED, OUTCOME_ABORTED, OUTCOME_UNKNOWN } outcome;
+    enum sink_reason reason;
+    struct err err;
 };
 
 struct sink {
@@ -72,6 +90,15 @@ struct sink {
     enum sink_reason failure;
     struct err failure_err;
 
+    /* exactly_once */
+    enum transaction_phase phase;
+    struct transaction_end end;
+    uint64_t instance; /* of this process, in its positions */
+    bool recovered;    /* the producer is ready, and we know where we are */
+    bool fenced;       /* another process writes in our name: for good */
+    bool position_reported;
+    rd_kafka_resp_err_t position_error;
+
     _Atomic bool stop; /* the worker hurries */
     bool closing;
     void (*closed)(void *arg);
@@ -80,13 +107,15 @@ struct sink {
 
     uint64_t delivered_now[TOPIC_COUNT]; /* published when reports were taken */
     _Atomic uint64_t delivered[TOPIC_COUNT], errors[SINK_REASON_COUNT], refused, producers;
-    _Atomic uint64_t queued;
+    _Atomic uint64_t queued, commits, aborts;
 };
 
 /* link.c */
 /* Make a producer where there is none, ask where nothing is known. */
 void link_tend(struct sink *sink);
 void link_trouble(struct sink *sink, rd_kafka_resp_err_t error, const char *why);
+/* Nothing works, for that reason; the lane hears it from link_tend. */
+void trouble_set(struct sink *sink, enum sink_reason reason, const char *why);
 /* Something was delivered. */
 void link_works(struct sink *sink);
 /* Give the producer to the worker. */
@@ -107,5 +136,9 @@ void drain_begin(struct sink *sink, enum sink_reason reason, const char *why, bo
 /* Give up what is under way (close). */
 void pump_forget(struct sink *sink);
 void kick(struct sink *sink);
+/* All is stored: answers. */
+void flight_stored(struct sink *sink, struct flight *flight);
+/* Goes on with a drain when every report has come. */
+void settle(struct sink *sink);
 
 #endif

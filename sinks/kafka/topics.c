@@ -37,8 +37,10 @@ enum sink_reason reason_of_error(rd_kafka_resp_err_t error)
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION: return SINK_REASON_SCHEMA;
+    /* Also what a transaction gets that the brokers ended for its age. Who else writes in our name
+     * shows in the position topic. */
     case RD_KAFKA_RESP_ERR__FENCED:
-    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED: return SINK_REASON_FENCED;
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
     case RD_KAFKA_RESP_ERR__FATAL:
     case RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER:
     case RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER:
