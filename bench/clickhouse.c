@@ -150,6 +150,7 @@ static void on_block(struct http_request *request, const struct http_answer *ans
     if (verdict.outcome != CH_STORED)
         die("insert", verdict.why);
     bare->done++;
+    uv_stop(&bare->bench->loop);
     if (bare->next < bare->bench->block_count)
         send_next(send);
 }
@@ -169,7 +170,7 @@ static void run_bare(struct bench *bench)
     struct buffer query = {0};
     const struct ch_host *host = &bench->hosts.hosts[0];
     table_insert_query(&bench->shape, host->database, table_name, &query);
-    buffer_printf(&bare.url, "%s/?decompress=1&wait_end_of_query=1&query=", host->base);
+    buffer_printf(&bare.url, "%s/?query=", host->base);
     http_escape(&bare.url, buffer_bytes(&query));
     table_insert_settings(&bench->shape, "bare", true, &bare.url);
     buffer_u8(&bare.url, '\0');
@@ -201,6 +202,7 @@ static void on_answer(struct sink_host *host, struct unit *unit, const struct si
     if (result->answer != SINK_STORED || result->refusal_count)
         die("sink", result->why ? result->why : "rows were refused");
     lane->stored++;
+    uv_stop(host->loop);
 }
 
 static void on_closed(void *arg)
@@ -245,16 +247,21 @@ static double run_sink(struct bench *bench)
 
 /* ---- the table ---- */
 
-static bool statement_done;
+struct statement {
+    struct http_request request;
+    uv_loop_t *loop;
+    bool done;
+};
 
 static void on_statement(struct http_request *request, const struct http_answer *answer)
 {
-    (void)request;
+    struct statement *statement = container_of(request, struct statement, request);
     struct ch_verdict verdict;
     ch_judge_query(answer, "statement", &verdict);
     if (verdict.outcome != CH_STORED)
         die("statement", verdict.why);
-    statement_done = true;
+    statement->done = true;
+    uv_stop(statement->loop);
 }
 
 static void execute(struct bench *bench, const char *statement)
@@ -275,12 +282,9 @@ static void drop_table(struct bench *bench)
     free(text);
 }
 
-static bool probed;
-
 static void on_probe(struct ch_probe *probe)
 {
-    (void)probe;
-    probed = true;
+    uv_stop(probe->arg);
 }
 
 static void probe_server(struct bench *bench, struct ch_probe *probe)
@@ -288,10 +292,10 @@ static void probe_server(struct bench *bench, struct ch_probe *probe)
     *probe = (struct ch_probe){.client = bench->client,
                                .host = &bench->hosts.hosts[0],
                                .table = table_name,
-                               .done = on_probe};
-    probed = false;
+                               .done = on_probe,
+                               .arg = &bench->loop};
     ch_probe_begin(probe, CH_PROBE_TABLE);
-    while (!probed)
+    while (probe->busy)
         uv_run(&bench->loop, UV_RUN_ONCE);
 }
 

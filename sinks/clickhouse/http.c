@@ -43,6 +43,8 @@ struct http_transfer {
     size_t header_bytes;
     int exception_code;
     bool body_cut;
+    bool head_ended; /* the empty line after the headers came */
+    bool framed;     /* a length, or chunks: what is cut is seen to be cut */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -200,24 +202,44 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     return transfer->body_cut ? 0 : got;
 }
 
+/* Is this line the header `name`, given with its colon? What follows goes to `value`. */
+static bool header_is(struct bytes line, const char *name, struct bytes *value)
+{
+    size_t size = strlen(name);
+    if (line.size < size || strncasecmp((const char *)line.data, name, size) != 0)
+        return false;
+    *value = bytes_of(line.data + size, line.size - size);
+    return true;
+}
+
+/* Not terminated, so it is copied to be read. */
+static int number_of(struct bytes text)
+{
+    char copy[12] = "";
+    memcpy(copy, text.data, text.size < sizeof copy ? text.size : sizeof copy - 1);
+    return atoi(copy);
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
 {
-    static const char name[] = "X-ClickHouse-Exception-Code:";
     struct http_transfer *transfer = arg;
-    size_t got = size * count;
-    transfer->header_bytes += got;
+    struct bytes line = bytes_of(data, size * count), value;
+    transfer->header_bytes += line.size;
     if (transfer->header_bytes > HTTP_ANSWER_MAX)
         return 0;
-    /* Not terminated: copied to be read as a number. */
-    char number[12] = "";
-    if (got >= sizeof name - 1 && strncasecmp(data, name, sizeof name - 1) == 0) {
-        size_t left = got - (sizeof name - 1);
-        memcpy(number, data + sizeof name - 1, left < 11 ? left : 11);
-        transfer->exception_code = atoi(number);
-        if (transfer->exception_code <= 0)
-            transfer->exception_code = -1; /* there is one, and nobody knows which */
+    if (header_is(line, "HTTP/", &value)) { /* "100 Continue" comes before the real one */
+        transfer->head_ended = transfer->framed = false;
+        transfer->exception_code = 0;
+    } else if (line.size <= 2) {
+        transfer->head_ended = true;
+    } else if (header_is(line, "Content-Length:", &value) ||
+               header_is(line, "Transfer-Encoding:", &value)) {
+        transfer->framed = true;
+    } else if (header_is(line, "X-ClickHouse-Exception-Code:", &value)) {
+        int code = number_of(value);
+        transfer->exception_code = code > 0 ? code : -1; /* there is one, and nobody knows which */
     }
-    return got;
+    return line.size;
 }
 
 static void set_limits(CURL *curl, const struct http_client *client)
@@ -308,7 +330,12 @@ static bool anything_sent(CURL *curl)
 static enum http_end end_of(struct http_transfer *transfer, CURLcode code)
 {
     switch (code) {
-    case CURLE_OK: return HTTP_ANSWERED;
+    case CURLE_OK:
+        /* curl also takes headers that end with the connection, and a body without a length. */
+        if (transfer->head_ended && transfer->framed)
+            return HTTP_ANSWERED;
+        snprintf(transfer->why, sizeof transfer->why, "the answer is cut, or has no length");
+        break;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
@@ -335,11 +362,12 @@ static void transfer_done(struct http_transfer *transfer, CURLcode code)
     long status = 0;
     struct http_request *request = transfer->request;
     struct buffer body = transfer->body;
+    enum http_end end = end_of(transfer, code);
     char why[CURL_ERROR_SIZE];
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
     snprintf(why, sizeof why, "%s", transfer->why[0] ? transfer->why : curl_easy_strerror(code));
     struct http_answer answer = {
-        .end = end_of(transfer, code),
+        .end = end,
         .status = (int)status,
         .exception_code = transfer->exception_code,
         .body = buffer_bytes(&body),
@@ -397,7 +425,9 @@ static int on_timeout(CURLM *multi, long ms, void *arg)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct http_socket *watched = container_of(poll, struct http_socket, poll);
-    int what = status < 0 ? CURL_CSELECT_ERR : 0;
+    /* The loop says no more than that there is an error. curl reads it from the socket, and knows
+     * that a kept connection which was reset before any answer calls for a new one. */
+    int what = status < 0 ? CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
     if (events & UV_READABLE)
         what |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)

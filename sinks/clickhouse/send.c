@@ -270,7 +270,7 @@ static void part_send(struct sink *sink, struct ch_part *part, struct ch_host *h
     const struct table_shape *shape = &part->work->shapes[part->shard];
     bool again = part->work->copy.first_seq <= sink->again_through;
     table_insert_query(shape, host->database, sink->options->table, &query);
-    buffer_printf(&url, "%s/?decompress=1&wait_end_of_query=1&query=", host->base);
+    buffer_printf(&url, "%s/?query=", host->base);
     http_escape(&url, buffer_bytes(&query));
     table_insert_settings(&host->shape, part->block.token, again, &url);
     if (sink->options->insert_quorum)
