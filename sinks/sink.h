@@ -112,6 +112,9 @@ struct sink_type {
     /* How long after its confirmation a unit may still be lost at the destination (its answer is no
      * sync): the journal is kept so much longer. Null: 0, what is confirmed is safe. */
     int64_t (*settle_ms)(const void *options);
+    /* Options that are fine alone and wrong together, GW_EINVAL with a sentence: the configuration
+     * tells it with the place in the file. No I/O. Null: nothing can be wrong. */
+    int (*check)(const void *options, struct err *err);
 
     /* Checks the options and allocates; no I/O that can block for long. *out is owned by the lane
      * and ended by fini. `options` outlives the sink. */

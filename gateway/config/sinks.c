@@ -3,6 +3,7 @@
  * Entries of the list `sinks`: a type of the registry, and that type's own option rows beside it.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/nearest.h"
@@ -111,6 +112,16 @@ static bool ends_in(const char *name, const char *end)
     return size >= end_size && strcmp(name + size - end_size, end) == 0;
 }
 
+/* Absolute, because what a sink finds relative is below the data folder (sink.h). */
+static char *path_absolute(const struct load *load, const char *path)
+{
+    char *seen = load_path(load, path), *cwd = seen[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *whole = cwd ? mem_printf("%s/%s", cwd, seen) : mem_strdup(seen);
+    free(cwd);
+    free(seen);
+    return whole;
+}
+
 /* Now, so that a mistake is told before a destination refuses us. */
 static void file_check(struct load *load, const struct yaml_node *at, const char *path)
 {
@@ -135,7 +146,7 @@ void config_sink_files(struct load *load, const struct yaml_node *node, const st
         if (rows->type != OPTION_PATH || !ends_in(rows->name, "_file") || yaml_is_null(value) ||
             *slot == NULL)
             continue;
-        char *path = load_path(load, *slot);
+        char *path = path_absolute(load, *slot);
         free(*slot);
         *slot = path;
         file_check(load, value, path);
@@ -164,6 +175,9 @@ int config_sink_read(struct load *load, const struct yaml_node *node)
     yaml_set_options(&load->yaml, node, type->options, sink.options, own);
     config_sink_files(load, node, type->options, sink.options);
     name_check(load, node, sink.name);
+    struct err err;
+    if (load->yaml.error_count == before && type->check && type->check(sink.options, &err))
+        yaml_error(&load->yaml, node, "%s", err.text);
     *(struct config_sink *)load_grow(&config->sinks, &config->sink_count, sizeof sink) = sink;
     return load->yaml.error_count > before ? GW_EINVAL : 0;
 }

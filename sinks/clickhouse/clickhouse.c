@@ -49,6 +49,20 @@ static int check_table_name(const char *name, struct err *err)
     return 0;
 }
 
+static int clickhouse_check(const void *options, struct err *err)
+{
+    const struct clickhouse_options *clickhouse = options;
+    struct ch_hosts hosts = {0};
+    int result = check_table_name(clickhouse->table, err);
+    if (result == 0 && clickhouse->password_file && clickhouse->user == NULL)
+        result = err_set(err, GW_EINVAL, "`password_file` is given and `user` is not");
+    if (result == 0)
+        result = ch_hosts_init(&hosts, clickhouse->url, err);
+    if (result == 0)
+        ch_hosts_fini(&hosts);
+    return result;
+}
+
 static int clickhouse_init(struct sink **out, const void *options, struct sink_host *host,
                            struct err *err)
 {
@@ -57,9 +71,7 @@ static int clickhouse_init(struct sink **out, const void *options, struct sink_h
     sink->host = host;
     sink->options = clickhouse;
     sink->queue_end = &sink->queue;
-    int result = check_table_name(clickhouse->table, err);
-    if (result == 0 && clickhouse->password_file && clickhouse->user == NULL)
-        result = err_set(err, GW_EINVAL, "`password_file` is given and `user` is not");
+    int result = clickhouse_check(options, err);
     if (result == 0)
         result = ch_hosts_init(&sink->hosts, clickhouse->url, err);
     if (result < 0) {
@@ -226,6 +238,7 @@ const struct sink_type sink_clickhouse = {
     .unit_age_max_ms = clickhouse_unit_age_max_ms,
     .open_units_max = clickhouse_open_units_max,
     .settle_ms = clickhouse_settle_ms,
+    .check = clickhouse_check,
     .init = clickhouse_init,
     .start = clickhouse_start,
     .write = clickhouse_write,

@@ -61,6 +61,11 @@ static int conf_try(const struct kafka_sink_options *options, struct sink_host *
     return rc;
 }
 
+static int kafka_check(const void *options, struct err *err)
+{
+    return kafka_options_check(options, err);
+}
+
 static int kafka_init(struct sink **out, const void *options, struct sink_host *host,
                       struct err *err)
 {
@@ -287,6 +292,7 @@ const struct sink_type sink_kafka = {
     .unit_rows_max = kafka_unit_rows_max,
     .unit_age_max_ms = kafka_unit_age_max_ms,
     .open_units_max = kafka_open_units_max,
+    .check = kafka_check,
     .init = kafka_init,
     .start = kafka_start,
     .write = kafka_write,

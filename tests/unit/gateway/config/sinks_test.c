@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config/load.h"
 #include "lib/temp_dir.h"
@@ -20,16 +21,21 @@
 /* Of the last text; ends with a NUL. */
 static struct buffer errors;
 
-static struct config *parse(const char *sink)
+static struct config *parse_type(const char *type, const char *sink)
 {
     struct config *config = NULL;
-    char *text = mem_printf(ROUTES "sinks:\n  - {type: discard%s}\n", sink);
+    char *text = mem_printf(ROUTES "sinks:\n  - {type: %s%s}\n", type, sink);
     buffer_clear(&errors);
     if (config_parse(bytes_text(text), NULL, "t.yaml", &disk_real, &config, &errors))
         config = NULL;
     buffer_u8(&errors, '\0');
     free(text);
     return config;
+}
+
+static struct config *parse(const char *sink)
+{
+    return parse_type("discard", sink);
 }
 
 static bool says(const char *text)
@@ -100,6 +106,18 @@ static void start_takes_a_day_or_a_time_with_its_zone(void **state)
     }
 }
 
+static void options_that_are_wrong_together_are_told_with_their_place(void **state)
+{
+    (void)state;
+    assert_null(parse_type("kafka", ""));
+    assert_true(says("t.yaml:4:5: `brokers` is missing"));
+    assert_null(parse_type("clickhouse", ", url: \"ftp://h/d\""));
+    assert_true(says("t.yaml:4:5: `url` \"ftp://h/d\": "));
+    /* One mistake, one message. */
+    assert_null(parse_type("kafka", ", delivery: twice"));
+    assert_null(strstr((char *)errors.data, "`brokers` is missing"));
+}
+
 /* ---- files ---- */
 
 struct secret_options {
@@ -160,6 +178,27 @@ static void files_are_seen_from_the_configurations_folder(void **state)
     temp_dir_remove(&dir);
 }
 
+/* A sink would look for a relative one below the data folder. */
+static void files_get_an_absolute_path(void **state)
+{
+    (void)state;
+    struct temp_dir dir;
+    struct secret_options options = {0};
+    char *before = getcwd(NULL, 0);
+    temp_dir_make(&dir);
+    file_make(&dir, "p", 0600);
+    char *password = mem_printf("%s/./p", dir.path);
+    assert_int_equal(chdir(dir.path), 0);
+    size_t errors_found = files_read("{password_file: p}", ".", &options);
+    assert_int_equal(chdir(before), 0);
+    assert_int_equal(errors_found, 0);
+    assert_string_equal(options.password_file, password);
+    option_fini(secret_rows, &options);
+    free(password);
+    free(before);
+    temp_dir_remove(&dir);
+}
+
 static void files_that_are_absent_or_open_are_told(void **state)
 {
     (void)state;
@@ -189,7 +228,9 @@ int main(void)
         cmocka_unit_test(sinks_begin_with_all_there_is_and_hold),
         cmocka_unit_test(common_rows_stand_beside_the_sinks_own),
         cmocka_unit_test(start_takes_a_day_or_a_time_with_its_zone),
+        cmocka_unit_test(options_that_are_wrong_together_are_told_with_their_place),
         cmocka_unit_test(files_are_seen_from_the_configurations_folder),
+        cmocka_unit_test(files_get_an_absolute_path),
         cmocka_unit_test(files_that_are_absent_or_open_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
