@@ -264,13 +264,14 @@ static void on_statement(struct http_request *request, const struct http_answer 
     uv_stop(statement->loop);
 }
 
-static void execute(struct bench *bench, const char *statement)
+static void execute(struct bench *bench, const char *text)
 {
-    struct http_request request = {
-        .url = bench->hosts.hosts[0].base, .body = bytes_text(statement), .done = on_statement};
-    statement_done = false;
-    http_send(bench->client, &request);
-    while (!statement_done)
+    struct statement statement = {.request = {.url = bench->hosts.hosts[0].base,
+                                              .body = bytes_text(text),
+                                              .done = on_statement},
+                                  .loop = &bench->loop};
+    http_send(bench->client, &statement.request);
+    while (!statement.done)
         uv_run(&bench->loop, UV_RUN_ONCE);
 }
 
