@@ -97,11 +97,13 @@ uint64_t cursor_list_held(const struct cursor_list *list, const struct cursor_fi
                           struct journal *log)
 {
     struct held held = {.from = file->state.settled_seq, .to = UINT64_MAX};
-    if (!file->readable)
+    struct identity ours = journal_identity(log);
+    if (!file->readable || file->identity.bits != ours.bits)
         return 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct cursor_file *other = &list->files[i];
-        if (other != file && other->readable && other->state.settled_seq < held.to)
+        if (other != file && other->readable && other->identity.bits == ours.bits &&
+            other->state.settled_seq < held.to)
             held.to = other->state.settled_seq;
     }
     journal_segments(log, on_segment, &held);

@@ -76,7 +76,7 @@ void outlook_sample(struct outlook *outlook, const struct outlook_now *now)
 /* What one log's segments hold. */
 struct look {
     struct outlook_tail *tail;
-    uint64_t needed_seq;    /* the first that some cursor needs */
+    uint64_t needed_seq;    /* the first that may not go */
     uint64_t needed, spare; /* bytes of segments with such, and allocated bytes that may go */
     uint64_t last_number, last_used;
 };
@@ -102,19 +102,6 @@ static void on_segment(void *arg, const struct journal_segment_info *info)
     }
 }
 
-/* Lanes that park do not count: rather than stop the intake they give up what they wait for. */
-static uint64_t needed_seq(const struct gateway *gateway)
-{
-    uint64_t needed = journal_next_seq(gateway->readings);
-    for (size_t i = 0; i < gateway->lane_count; i++) {
-        const struct lane_stats *stats = lane_stats(gateway->lanes[i]);
-        uint64_t settled = stats->settled_seq ? stats->settled_seq : stats->next_seq;
-        if (gateway->config_started->sinks[i].when_full == WHEN_FULL_HOLD && settled < needed)
-            needed = settled;
-    }
-    return needed;
-}
-
 void outlook_run(struct gateway *gateway)
 {
     const struct config_journal *limits = &gateway->config_started->journal;
@@ -122,9 +109,10 @@ void outlook_run(struct gateway *gateway)
     struct outlook *outlook = &gateway->outlook;
     struct outlook_now now = {.at_ms = clock_monotonic_ms(), .volume_room = UINT64_MAX};
     struct disk_space space;
-    uint64_t spare = 0, needed = needed_seq(gateway);
+    uint64_t spare = 0;
     for (int i = 0; i < OUTLOOK_LOGS; i++) {
-        struct look look = {.tail = &outlook->tails[i], .needed_seq = needed};
+        /* Lanes that park are not in it: rather than stop the intake they go on without. */
+        struct look look = {.tail = &outlook->tails[i], .needed_seq = gateway->retention.held_seq};
         journal_segments(logs[i], on_segment, &look);
         outlook->tails[i].number = look.last_number;
         outlook->tails[i].used = look.last_used;

@@ -49,7 +49,7 @@ struct outlook {
 void outlook_sample(struct outlook *outlook, const struct outlook_now *now);
 
 struct gateway;
-/* Looks at the gateway's logs, cursors and volume, and samples. */
+/* Looks at the logs and the volume, and samples. Main thread, after retention_run. */
 void outlook_run(struct gateway *gateway);
 
 #endif

@@ -145,7 +145,11 @@ static void orphan_object(const struct gateway *gateway, const struct cursor_lis
                   gateway_cursor_held(gateway, list, file));
     time_member("saved", file->modified_ms, out);
     buffer_add_text(out, ",\"why\":");
-    json_string(bytes_text(file->readable ? "" : file->err.text), out);
+    json_string(bytes_text(!file->readable ? file->err.text
+                           : file->identity.bits == journal_identity(gateway->readings).bits
+                               ? ""
+                               : "it is of another journal, and holds nothing of this one"),
+                out);
     buffer_add_text(out, "}");
 }
 

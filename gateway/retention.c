@@ -217,6 +217,7 @@ void retention_run(struct gateway *gateway)
     struct journal *raw = rawlog_journal(gateway->rawlog);
     struct needs needs;
     needs_collect(gateway, &needs);
+    gateway->retention.held_seq = needs.held;
     retain(gateway->readings, needs.seq, limits->keep_ms, limits->keep_bytes);
     retain(raw, lower(needs.seq, needs.saved), limits->keep_ms, limits->keep_bytes);
     retain(gateway->dead, journal_next_seq(gateway->dead), limits->dead_keep_ms,

@@ -11,6 +11,7 @@
 /* What one round remembers for the next. */
 struct retention {
     uint64_t tight_seq; /* where the oldest segment ended when there was no room; 0: there was */
+    uint64_t held_seq;  /* from there on somebody needs the logs who may not be parked */
     size_t orphans;     /* cursors without a sink, as told last */
     int64_t orphans_told_ms; /* monotonic */
 };

@@ -160,9 +160,9 @@ static int name_unknown(const struct cli_command *command, const struct lane_ver
     for (size_t i = 0; i < list->count; i++)
         buffer_printf(&names, "%s%s", i ? ", " : "", list->files[i].name);
     buffer_add_text(&names, list->count ? "" : "none");
-    int code = cli_fail(command->name, EXIT_CODE_FAILED,
-                        "no cursor %s in %s/cursors; there are: %.*s", name, options->data,
-                        (int)names.size, (const char *)names.data);
+    int code =
+        cli_fail(command->name, EXIT_CODE_FAILED, "no cursor %s in %s/cursors; there are: %.*s",
+                 name, options->data, (int)names.size, (const char *)names.data);
     buffer_fini(&names);
     return code;
 }

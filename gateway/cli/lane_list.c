@@ -69,11 +69,11 @@ static void row_text(const struct row *row)
     printf("  %.*s%s\n", (int)age.size, age.size ? (const char *)age.data : "",
            age.size ? " ago" : "-");
     buffer_fini(&age);
-    if (row->used == 0)
+    if (row->used == 0 && *row->why == '\0')
         printf("  no sink of that name: it holds %s of the logs that no other one needs\n",
                size_text(row->held > 0 ? row->held : 0, size));
     if (*row->why)
-        printf("  cannot be read: %s\n", row->why);
+        printf("  %s\n", row->why);
     ranges_text(row->file);
 }
 
@@ -163,6 +163,8 @@ static struct row row_of_file(const struct cursor_list *list, const struct curso
     };
     if (!file->readable)
         return row;
+    if (logs->raw && file->identity.bits != journal_identity(logs->raw).bits)
+        row.why = "it is of another journal, and holds nothing of this one";
     row.next = (double)file->state.next_seq;
     row.settled = (double)file->state.settled_seq;
     if (end >= 0)

@@ -175,7 +175,7 @@ static void orphan_line(const struct yaml_node *orphan, struct buffer *out)
     const char *name = answer_text(orphan, "name");
     buffer_printf(out, "ALARM     cursor %s has no sink", name);
     if (*answer_text(orphan, "why"))
-        buffer_printf(out, " and cannot be read: %s\n", answer_text(orphan, "why"));
+        buffer_printf(out, ": %s\n", answer_text(orphan, "why"));
     else
         buffer_printf(out, " and holds %s of the logs for it\n",
                       size_text(answer_number(orphan, "held_bytes"), size));
