@@ -60,6 +60,9 @@ struct codec {
     const char *name;    /* as in topics and configurations: "json" */
     uint16_t version;    /* grows when readings change; stands with every dead letter */
     const char *summary; /* one line for --help */
+    /* Rows of its configuration, for the reference, when that is one flat mapping; null: its README
+     * tells what a mapping may hold. */
+    const struct option *options;
 
     /* Make a configuration from the YAML text of a mapping or option file (empty: the defaults).
      * `origin` names it in errors: every error stands in `errors` as "file:line:column: text", one

@@ -463,6 +463,7 @@ const struct codec codec_cjt188 = {
     .name = "cjt188",
     .version = 1,
     .summary = "CJ/T 188 frames of water and gas meters, as bytes or hexadecimal text",
+    .options = cjt188_option_rows,
     .configure = cjt188_configure,
     .config_free = cjt188_config_free,
     .decode = cjt188_decode,

@@ -105,6 +105,18 @@ static void list_print(const struct config_list *list, struct buffer *out)
         buffer_printf(out, "#     # %s (%s)\n#     #%s:\n", extra->help, extra->shape, extra->name);
 }
 
+/* What may stand in a route's `options`, or in the file that `mapping` names. */
+static void codec_print(const struct codec *codec, struct buffer *out)
+{
+    buffer_printf(out, "\n# Options of a route with `codec: %s`: %s\n", codec->name,
+                  codec->summary);
+    if (codec->options)
+        list_rows_print(codec->options, out);
+    else
+        buffer_printf(out, "#     # A mapping, which codecs/%s/README.md describes.\n",
+                      codec->name);
+}
+
 void config_reference(struct buffer *out)
 {
     buffer_add_text(out,
@@ -117,6 +129,8 @@ void config_reference(struct buffer *out)
         section_print(section, out);
     for (const struct config_list *list = config_lists; list->name; list++)
         list_print(list, out);
+    for (size_t i = 0; codec_at(i); i++)
+        codec_print(codec_at(i), out);
     for (size_t i = 0; sink_at(i); i++) {
         buffer_printf(out, "\n# Sink `type: %s`: %s\n", sink_at(i)->name, sink_at(i)->summary);
         list_rows_print(sink_at(i)->options, out);

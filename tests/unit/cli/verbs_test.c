@@ -118,6 +118,9 @@ static void validate_prints_embedded_and_reference(void **state)
     buffer_fini(&text);
     assert_int_equal(run(fixture, "tidegate validate --reference", NULL), 0);
     assert_non_null(strstr(fixture->out, "segment_size: 64MiB"));
+    assert_non_null(strstr(fixture->out, "litre_decimals: 2"));
+    assert_non_null(strstr(fixture->out, "#     when_full: hold"));
+    assert_non_null(strstr(fixture->out, "#properties:"));
 }
 
 static void sinks_of_the_command_line_do_not_go_with_a_file(void **state)
