@@ -20,6 +20,11 @@ static bool from(const struct ddl *ddl, uint32_t major, uint32_t minor)
     return ddl->shape->major > major || (ddl->shape->major == major && ddl->shape->minor >= minor);
 }
 
+static const char *source_suffix(const struct ddl *ddl)
+{
+    return ddl->options->cluster ? "_all" : "";
+}
+
 /* ---- columns ---- */
 
 enum codec { CODEC_TEXT, CODEC_STEPS };
@@ -141,11 +146,6 @@ static void add_distributed(const struct ddl *ddl)
 
 /* ---- views ---- */
 
-static const char *source_suffix(const struct ddl *ddl)
-{
-    return ddl->options->cluster ? "_all" : "";
-}
-
 /* Each reading once, as it was decoded last. */
 static void add_view_unique(const struct ddl *ddl)
 {
@@ -200,6 +200,13 @@ static void add_head(const struct ddl *ddl)
         buffer_printf(ddl->out,
                       "-- The gateway writes to %s.%s of each shard; %s.%s_all reads them all.\n",
                       options->database, options->table, options->database, options->table);
+    if (!ddl->shape->datetime64)
+        buffer_printf(
+            ddl->out,
+            "--\n-- Views of this version read the whole table whatever is asked of them. For a "
+            "few devices:\n-- SELECT ... FROM %s.%s%s FINAL WHERE vendor = '...' AND device = "
+            "'...'\n",
+            options->database, options->table, source_suffix(ddl));
     if (from(ddl, 20, 5))
         buffer_printf(ddl->out,
                       "--\n-- The gateway's user needs no more than this:\n"
