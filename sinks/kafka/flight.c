@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A lot that was refused is cut into so many: few attempts, few lots. */
+enum { LOT_DIVISOR = 8 };
+
 void ref_list_add(struct ref_list *list, uint64_t ref)
 {
     if (list->count == list->capacity) {
@@ -51,20 +54,10 @@ void flight_fini(struct flight *flight)
     ref_list_fini(&flight->failed);
     ref_list_fini(&flight->too_large);
     ref_list_fini(&flight->again);
+    ref_list_fini(&flight->suspects);
+    ref_list_fini(&flight->condemned);
     free(flight->refusals);
     *flight = (struct flight){.slot = slot};
-}
-
-void flight_restart(struct flight *flight)
-{
-    gw_assert(flight->outstanding == 0);
-    flight->failed.count = flight->too_large.count = flight->again.count = 0;
-    flight->again_at = 0;
-    flight->walked = false;
-    flight->kind = RECORD_READING;
-    flight->next = 0;
-    flight->lot = 0;
-    flight->refusal_count = 0;
 }
 
 /* ---- where a record stands ---- */
@@ -156,28 +149,39 @@ static uint32_t take_readings(struct flight *flight, uint64_t *refs, uint32_t ma
     return count;
 }
 
+static bool listed(const struct ref_list *list, uint64_t ref)
+{
+    return list->count && bsearch(&ref, list->items, list->count, sizeof ref, ref_order) != NULL;
+}
+
+/* From the list of those to be given again: a run of one kind, suspects in lots by themselves. */
 static uint32_t take_again(struct flight *flight, uint64_t *refs, uint32_t max)
 {
     const struct ref_list *again = &flight->again;
-    uint32_t count = 0;
-    if (flight->lot && flight->outstanding)
-        return 0; /* one lot after the other */
-    if (flight->lot && flight->lot < max)
+    uint64_t first = again->items[flight->again_at];
+    bool all = flight->suspects.count == 0 && flight->lot;
+    bool suspect = all || listed(&flight->suspects, first);
+    if ((suspect || flight->suspects_out) && flight->outstanding)
+        return 0;
+    flight->suspects_out = suspect;
+    if (suspect && flight->lot < max)
         max = flight->lot;
-    while (
-        count < max && flight->again_at < again->count &&
-        (count == 0 || record_kind_of(again->items[flight->again_at]) == record_kind_of(refs[0])))
-        refs[count++] = again->items[flight->again_at++];
+    uint32_t count = 0;
+    while (count < max && flight->again_at < again->count) {
+        uint64_t ref = again->items[flight->again_at];
+        if (record_kind_of(ref) != record_kind_of(first) ||
+            (!all && listed(&flight->suspects, ref) != suspect))
+            break;
+        refs[count++] = ref;
+        flight->again_at++;
+    }
     return count;
 }
 
-uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint64_t *refs,
-                     uint32_t max)
+static uint32_t take_walk(struct flight *flight, const struct flight_plan *plan, uint64_t *refs,
+                          uint32_t max)
 {
     uint32_t count = 0;
-    /* First what failed before: the rest of the walk comes behind it. */
-    if (flight->again_at < flight->again.count)
-        return take_again(flight, refs, max);
     while (count == 0 && !flight->walked) {
         if (flight->kind == RECORD_READING && plan->readings)
             count = take_readings(flight, refs, max);
@@ -194,27 +198,49 @@ uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint
     return count;
 }
 
+uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint64_t *refs,
+                     uint32_t max)
+{
+    /* First what failed before: the rest of the walk comes behind it. */
+    while (flight->again_at == flight->again.count) {
+        uint32_t count = take_walk(flight, plan, refs, max);
+        if (count == 0 || flight->suspects.count + flight->condemned.count == 0)
+            return count;
+        flight->again.count = flight->again_at = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (!listed(&flight->condemned, refs[i]))
+                ref_list_add(&flight->again, refs[i]);
+    }
+    return take_again(flight, refs, max);
+}
+
 bool flight_given(const struct flight *flight)
 {
     return flight->walked && flight->again_at == flight->again.count;
 }
 
-/* `list` becomes what is given next, and is empty. */
-static void give_again(struct flight *flight, struct ref_list *list)
+static void ref_list_sort(struct ref_list *list)
 {
-    gw_assert(flight->again_at == flight->again.count);
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, ref_order);
+}
+
+/* What `list` holds goes before what is still to be given again; it is empty then. */
+static void give_first(struct flight *flight, struct ref_list *list)
+{
+    ref_list_sort(list);
+    for (size_t i = flight->again_at; i < flight->again.count; i++)
+        ref_list_add(list, flight->again.items[i]);
     struct ref_list emptied = flight->again;
     flight->again = *list;
+    flight->again_at = 0;
     *list = emptied;
     list->count = 0;
-    flight->again_at = 0;
-    if (flight->again.count)
-        qsort(flight->again.items, flight->again.count, sizeof(uint64_t), ref_order);
 }
 
 void flight_repeat(struct flight *flight)
 {
-    give_again(flight, &flight->failed);
+    give_first(flight, &flight->failed);
 }
 
 /* ---- what is refused for its size or form ---- */
@@ -252,14 +278,42 @@ static void give_up(struct flight *flight, const struct flight_plan *plan, uint6
 void flight_bisect(struct flight *flight, const struct flight_plan *plan)
 {
     if (flight->lot == 1) {
-        for (size_t i = 0; i < flight->too_large.count; i++)
-            give_up(flight, plan, flight->too_large.items[i]);
+        give_up(flight, plan, flight->too_large.items[0]);
         flight->too_large.count = 0;
-        flight->lot = 0;
-        flight_repeat(flight);
         return;
     }
     uint32_t before = flight->lot ? flight->lot : (uint32_t)flight->too_large.count;
-    flight->lot = (before + 1) / 2;
-    give_again(flight, &flight->too_large);
+    flight->lot = (before + LOT_DIVISOR - 1) / LOT_DIVISOR;
+    give_first(flight, &flight->too_large);
+}
+
+void flight_suspect(struct flight *flight)
+{
+    struct ref_list *found = &flight->too_large;
+    if (flight->lot == 1 && found->count == 1 && flight->suspects_out) {
+        ref_list_add(&flight->condemned, found->items[0]);
+        ref_list_sort(&flight->condemned);
+    } else {
+        uint32_t before = flight->lot ? flight->lot : (uint32_t)found->count;
+        flight->lot = (before + LOT_DIVISOR - 1) / LOT_DIVISOR;
+        /* What was found before stays suspect: it passes only in lots. */
+        for (size_t i = 0; i < found->count; i++)
+            if (!listed(&flight->suspects, found->items[i]))
+                ref_list_add(&flight->suspects, found->items[i]);
+        ref_list_sort(&flight->suspects);
+    }
+    found->count = 0;
+}
+
+void flight_restart(struct flight *flight, const struct flight_plan *plan)
+{
+    gw_assert(flight->outstanding == 0);
+    flight->failed.count = flight->too_large.count = flight->again.count = 0;
+    flight->again_at = 0;
+    flight->walked = flight->suspects_out = false;
+    flight->kind = RECORD_READING;
+    flight->next = 0;
+    flight->refusal_count = 0;
+    for (size_t i = 0; flight->unit && i < flight->condemned.count; i++)
+        give_up(flight, plan, flight->condemned.items[i]);
 }

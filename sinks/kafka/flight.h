@@ -66,9 +66,14 @@ struct flight {
     uint32_t next;
     struct ref_list again;
     size_t again_at;
-    /* Not 0: what was too large goes in lots of so many, one lot after the other, to find out which
-     * record it was. */
+    /* Not 0: records that share a refused batch go in lots of so many, each waiting for the one
+     * before, to find out which of them it was. In order: at_least_once sends nothing behind a lot
+     * that failed before it is resolved. */
     uint32_t lot;
+    /* exactly_once, where a refused batch costs the whole transaction: those that shared one, and
+     * those that were refused alone; both ascending. */
+    struct ref_list suspects, condemned;
+    bool suspects_out;            /* what is under way are suspects */
     const char *too_large_reason; /* fixed word */
 
     struct sink_refusal *refusals;
@@ -78,8 +83,8 @@ struct flight {
 /* A new unit, or one that comes again. */
 void flight_begin(struct flight *flight, struct unit *unit);
 void flight_fini(struct flight *flight); /* and empty again */
-/* All records from the first on: nothing that was sent counts. */
-void flight_restart(struct flight *flight);
+/* All records from the first on: nothing that was sent counts. Condemned ones are refused. */
+void flight_restart(struct flight *flight, const struct flight_plan *plan);
 /* The next records, all of one kind, at most `max`, in order; 0: none are left for now. */
 uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint64_t *refs,
                      uint32_t max);
@@ -87,9 +92,12 @@ uint32_t flight_take(struct flight *flight, const struct flight_plan *plan, uint
 bool flight_given(const struct flight *flight);
 /* Give what failed once more, in order. */
 void flight_repeat(struct flight *flight);
-/* Give what was too large once more, in smaller lots; with nobody else's records under way. When each
- * was tried alone: letters go again without payload, readings are refused and become letters. */
+/* Give what was too large once more, in smaller lots; with nothing else of anybody under way. A
+ * record that was refused alone is out: letters go again without payload, readings are refused and
+ * become letters. */
 void flight_bisect(struct flight *flight, const struct flight_plan *plan);
+/* The same for a transaction that was aborted: it begins anew with flight_restart. */
+void flight_suspect(struct flight *flight);
 /* The batch and row of a reading or event; of a letter the place in batch->rejects. */
 const struct batch *flight_row(const struct flight *flight, uint64_t ref, uint32_t *row);
 

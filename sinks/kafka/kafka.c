@@ -17,7 +17,6 @@ enum {
     TICK_MS = 250,
     /* A lane gives a unit back within its longest wait; one that it parked never comes. */
     ABSENT_MS = 120 * 1000,
-    DRAIN_GRACE_MS = 5000,
 };
 
 static bool exactly_once(const struct kafka_sink_options *options)
@@ -100,19 +99,6 @@ static void drop_absent(struct sink *sink)
         if (flight->used && flight->unit == NULL && flight->outstanding == 0 &&
             flight->written_ms < before)
             flight_fini(flight);
-    }
-}
-
-/* Reports that do not come: first what is under way is given up too, then the producer. */
-static void drain_hurry(struct sink *sink)
-{
-    int64_t now = clock_monotonic_ms();
-    if (!sink->draining || now < sink->drain_until_ms)
-        return;
-    if (!sink->renew) {
-        drain_begin(sink, sink->failure, sink->failure_err.text, true);
-        producer_purge(sink->producer, true);
-        sink->drain_until_ms = now + DRAIN_GRACE_MS;
     }
 }
 

@@ -16,6 +16,8 @@ enum {
     ASK_AGAIN_MS = 1000,
     REFRESH_MS = 60000, /* partitions may be added to a topic at any time */
     TELL_AGAIN_MS = 15000,
+    /* A transaction without brokers is given up: they end it anyway when they are back. */
+    GIVE_UP_MS = 5000,
 };
 
 static const char *const *topic_names(const struct sink *sink, const char *names[TOPIC_COUNT])
@@ -71,6 +73,8 @@ void trouble_set(struct sink *sink, enum sink_reason reason, const char *why)
     if (sink->trouble != reason || sink->trouble_err.text[0] == '\0')
         log_event(LOG_WARN, "kafka_trouble", "sink=%s reason=%s why=\"%s\"", sink->host->name,
                   sink_reason_name(reason), why);
+    if (sink->trouble_err.text[0] == '\0')
+        sink->trouble_since_ms = clock_monotonic_ms();
     sink->trouble = reason;
     err_set(&sink->trouble_err, GW_EIO, "%s", why);
 }
@@ -254,6 +258,11 @@ void link_tend(struct sink *sink)
         return;
     }
     bool first = sink->trouble_err.text[0] == '\0';
+    bool open = sink->phase == TRANSACTION_OPEN || sink->phase == TRANSACTION_POSITION;
+    if (open && !first && now - sink->trouble_since_ms >= GIVE_UP_MS) {
+        drain_begin(sink, sink->trouble, sink->trouble_err.text, true);
+        return;
+    }
     if (sink->link == LINK_UNASKED && (first || now - sink->asked_ms >= ASK_AGAIN_MS))
         ask(sink);
     else if (sink->link == LINK_READY && now - sink->asked_ms >= REFRESH_MS)

@@ -17,6 +17,7 @@
 enum {
     ROUND_MS = 20, /* records given at once */
     DRAIN_MS = 30000,
+    DRAIN_GRACE_MS = 5000,
 };
 
 static const enum producer_topic topic_of_kind[] = {
@@ -24,6 +25,11 @@ static const enum producer_topic topic_of_kind[] = {
     [RECORD_LETTER] = TOPIC_DEADLETTERS, [RECORD_REFUSED] = TOPIC_DEADLETTERS,
     [RECORD_POSITION] = TOPIC_POSITION,
 };
+
+static bool exactly_once(const struct sink *sink)
+{
+    return sink->options->delivery == KAFKA_EXACTLY_ONCE;
+}
 
 static void on_kick(uv_timer_t *timer)
 {
@@ -67,6 +73,10 @@ static void record_failed(struct sink *sink, struct flight *flight, uint64_t ref
     ref_list_add(&flight->failed, ref);
     if (is_purge(error))
         return;
+    /* A transaction that cannot go on takes no more: what came before tells why. */
+    bool follows = sink->phase != TRANSACTION_NONE && error == RD_KAFKA_RESP_ERR__STATE;
+    if (follows && flight->too_large.count)
+        error = RD_KAFKA_RESP_ERR_UNKNOWN;
     enum sink_reason reason = reason_of_error(error);
     atomic_fetch_add_explicit(&sink->errors[reason], 1, memory_order_relaxed);
     /* What an operator must mend is told rather than what follows from it. */
@@ -153,10 +163,14 @@ void drain_begin(struct sink *sink, enum sink_reason reason, const char *why, bo
             err_set(&sink->failure_err, GW_EIO, "%s", why);
     }
     sink->renew |= renew;
-    if (sink->draining)
+    if (sink->draining) {
+        if (renew && !sink->hurried)
+            sink->drain_until_ms = clock_monotonic_ms();
         return;
+    }
     sink->draining = true;
-    sink->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
+    sink->drain_until_ms = clock_monotonic_ms() + (sink->renew ? DRAIN_GRACE_MS : DRAIN_MS);
+    sink->hurried = sink->renew;
     slice_drop(sink);
     /* What a transaction sent is void anyway. */
     if (sink->producer)
@@ -196,11 +210,32 @@ static void drain_finish(struct sink *sink)
     if (sink->renew)
         link_retire(sink);
     sink->link = LINK_UNASKED;
-    sink->draining = sink->failed = sink->renew = false;
+    sink->draining = sink->failed = sink->renew = sink->hurried = false;
     for (struct flight *flight = flight_from(sink, 0); flight;
          flight = flight_from(sink, flight->first_seq + 1))
         if (flight->unit)
             flight_give_back(sink, flight, sink->failure, sink->failure_err.text);
+}
+
+void drain_hurry(struct sink *sink)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!sink->draining || sink->phase == TRANSACTION_ENDING || now < sink->drain_until_ms)
+        return;
+    sink->drain_until_ms = now + DRAIN_GRACE_MS;
+    if (!sink->hurried) {
+        sink->hurried = sink->renew = true;
+        producer_purge(sink->producer, true);
+        return;
+    }
+    log_event(LOG_ERROR, "kafka_reports_missing", "sink=%s records=%" PRIu64, sink->host->name,
+              all_outstanding(sink));
+    /* Which of them are stored nobody knows: all go again. */
+    for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
+        sink->flights[i].outstanding = 0;
+        flight_restart(&sink->flights[i], &sink->plan);
+    }
+    drain_finish(sink);
 }
 
 /* ---- answers ---- */
@@ -217,21 +252,34 @@ void flight_stored(struct sink *sink, struct flight *flight)
     flight_fini(&done);
 }
 
+/* A batch is refused whole: what shares it with others must be sent without them. */
+static void too_large_settle(struct sink *sink, struct flight *flight)
+{
+    if (sink->phase == TRANSACTION_OPEN) {
+        drain_begin(sink, SINK_REASON_OTHER, "a record is too large", false);
+        return;
+    }
+    sink->careful = true;
+    if (all_outstanding(sink) > 0)
+        return;
+    flight_bisect(flight, &sink->plan);
+    kick(sink);
+}
+
 static void flight_settle(struct sink *sink, struct flight *flight)
 {
-    if (!flight->unit || !flight_given(flight) || flight->outstanding)
+    if (!flight->unit || flight->outstanding || sink->slice_flight == flight)
+        return;
+    if (flight->too_large.count && (flight->lot || flight_given(flight))) {
+        too_large_settle(sink, flight);
+        return;
+    }
+    if (!flight_given(flight))
         return;
     if (flight->failed.count) {
         flight_repeat(flight);
         kick(sink);
-    } else if (flight->too_large.count) {
-        /* A batch is refused whole: what shares it with others must be sent without them. */
-        sink->careful = true;
-        if (all_outstanding(sink) == 0) {
-            flight_bisect(flight, &sink->plan);
-            kick(sink);
-        }
-    } else if (sink->phase == TRANSACTION_NONE) {
+    } else if (sink->phase == TRANSACTION_NONE && !exactly_once(sink)) {
         flight_stored(sink, flight);
     } else {
         transaction_finish(sink, flight);
@@ -364,8 +412,8 @@ void pump(struct sink *sink)
         uint32_t count = flight_take(flight, &sink->plan, sink->refs, SLICE_RECORDS);
         if (count)
             prepare(sink, flight, count);
-        else if (flight->lot)
-            break; /* its reports come first */
+        else if (!flight_given(flight))
+            break; /* reports come first */
     }
     if (sink->producer)
         atomic_store_explicit(&sink->queued, producer_queued(sink->producer), memory_order_relaxed);

@@ -73,6 +73,7 @@ struct sink {
     int64_t asked_ms;         /* monotonic: when the topics were last asked */
     enum sink_reason trouble; /* what the last error was about, while nothing worked since */
     struct err trouble_err;
+    int64_t trouble_since_ms;
     bool trouble_told; /* the lane knows: further answers have time */
 
     struct flight flights[FLIGHTS_MAX];
@@ -86,6 +87,7 @@ struct sink {
     bool failed;  /* a record failed in a way that needs another attempt */
     bool renew;   /* and another producer */
     bool draining;
+    bool hurried; /* what was under way is given up too */
     int64_t drain_until_ms;
     enum sink_reason failure;
     struct err failure_err;
@@ -133,6 +135,8 @@ void flight_give_back(struct sink *sink, struct flight *flight, enum sink_reason
                       const char *why);
 /* Records failed: stop, let every report come, give all units back. */
 void drain_begin(struct sink *sink, enum sink_reason reason, const char *why, bool renew);
+/* Reports that should be there are not: first what is under way is given up, then the producer. */
+void drain_hurry(struct sink *sink);
 /* Give up what is under way (close). */
 void pump_forget(struct sink *sink);
 void kick(struct sink *sink);

@@ -16,9 +16,9 @@
 #include "sinks/kafka/state.h"
 
 enum {
-    END_STEP_MS = 2000, /* of one call; it goes on where it was */
-    COMMIT_MS = 60 * 1000,
-    ABORT_MS = 20 * 1000,
+    END_STEP_MS = 2000,    /* of one call; it goes on where it was */
+    COMMIT_MS = 10 * 1000, /* then the position topic tells */
+    ABORT_MS = 10 * 1000,
     START_MS = 4500, /* the lane gives start() five seconds */
     SERVE_MS = 50,
 };
@@ -124,7 +124,7 @@ bool transaction_begin(struct sink *sink, struct flight *flight)
         return false;
     }
     /* Whatever an earlier attempt delivered was void. */
-    flight_restart(flight);
+    flight_restart(flight, &sink->plan);
     sink->phase = TRANSACTION_OPEN;
     return true;
 }
@@ -208,6 +208,10 @@ static void end_done(struct worker_job *job)
         enum sink_reason reason =
             end->reason >= SINK_REASON_RESTART ? end->reason : SINK_REASON_UNKNOWN;
         drain_begin(sink, reason, end->err.text, true);
+    } else if (flight && flight->too_large.count) {
+        /* The lane need not know: the next transaction finds out which record it was. */
+        flight_suspect(flight);
+        sink->draining = sink->failed = sink->hurried = false;
     } else if (!sink->draining) {
         drain_begin(sink, end->reason, end->err.text, false);
     }
