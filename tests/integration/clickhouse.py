@@ -107,9 +107,8 @@ def a_server_that_is_down_at_the_start_gets_everything_later(version):
             gateway.start()
             gateway.sim("--count", "3000", "--rate", "max", "--meters", "500")
             down = stores.lane_becomes(gateway, "clickhouse", "has its reason",
-                                       lambda lane: lane["health"] == "retrying" and lane["why"])
+                                       lambda lane: lane["health"] == "retrying" and lane["lag_messages"] == 3000)
             assert str(server.port) in down["why"], down
-            assert down["lag_messages"] == 3000, down
             wait_until("Parquet does not wait for it", lambda: stores.lane(gateway, "parquet")["lag_messages"] == 0)
             server.start()
             gateway.settled(messages=3000)
@@ -145,12 +144,13 @@ def a_server_that_lost_what_it_had_confirmed_gets_it_again(version):
         gateway.sim("--count", "3000", "--rate", "max", "--meters", "500")
         gateway.settled(messages=3000)
         assert_stores_equal(gateway, server)
+        wait_until("its uptime tells a restart from none", lambda: server.value("SELECT uptime()") >= 5)
         server.kill()
+        gateway.sim("--count", "500", "--rate", "max", "--meters", "100", "--seed", "9")
+        stores.lane_becomes(gateway, "clickhouse", "notices", lambda lane: lane["health"] == "retrying")
         shutil.rmtree(data)
         shutil.copytree(copy, data, symlinks=True)
         server.start()
-        assert server.value("SELECT count() FROM readings") == 0
-        gateway.sim("--count", "500", "--rate", "max", "--meters", "100", "--seed", "9")
         gateway.settled(messages=3500)
         wait_until("what was lost is there again", lambda: same(gateway, server), 60, 0.5)
         assert_stores_equal(gateway, server)
@@ -320,8 +320,10 @@ def a_user_who_may_only_read_is_denied_and_the_others_go_on(version):
             assert server.value("SELECT count() FROM readings") == 0
 
 
-@both
-def a_table_dropped_under_load_halts_only_this_lane(version):
+def test_a_table_dropped_under_load_halts_only_this_lane_18_16():
+    """Once: where an operator must act, the lane tries only every half minute."""
+    version = "18.16"
+    need(version)
     with ClickHouse(version) as server, feeding(server.url()) as gateway:
         server.create_tables()
         gateway.start()
@@ -349,8 +351,14 @@ def too_many_parts_are_waited_for(version):
         told = stores.lane_becomes(gateway, "clickhouse", "is told", lambda lane: "252" in lane["why"] or
                                    "oo many parts" in lane["why"])
         assert told["health"] == "retrying", told
-        server.send("SYSTEM START MERGES")
         load_end(sim)
+        assert stores.lane(gateway, "clickhouse")["lag_messages"] > 0
+        server.send("SYSTEM START MERGES")
+
+        def merged():  # by itself the server does not bother for so few parts
+            server.send("OPTIMIZE TABLE readings FINAL")
+            return stores.lane(gateway, "clickhouse")["lag_messages"] == 0
+        wait_until("the rest is taken", merged, 90, 0.5)
         gateway.settled(messages=9000, seconds=90)
         assert_stores_equal(gateway, server)
 
@@ -416,6 +424,11 @@ def https_is_spoken_to_a_certificate_that_is_trusted_and_to_no_other(version):
 
 # ---- several servers ----
 
+# All of the log is read, and no part is left to fetch. Merges may be queued, they stand still.
+CAUGHT_UP = """SELECT (SELECT log_pointer > log_max_index AND NOT is_readonly FROM system.replicas WHERE table = 'readings')
+    AND (SELECT count() FROM system.replication_queue WHERE type = 'GET_PART') = 0"""
+
+
 def test_of_two_replicas_one_may_die_and_no_row_is_there_twice_even_before_merges():
     need("18.16", zookeeper=True)
     with ZooKeeper() as keeper, ClickHouse(zookeeper=keeper, replica=1) as one, \
@@ -436,8 +449,7 @@ def test_of_two_replicas_one_may_die_and_no_row_is_there_twice_even_before_merge
             load_end(sim)
             gateway.settled(messages=12000)
             for server in (one, two):
-                wait_until(f"{server.port} has caught up", lambda: server.value(
-                    "SELECT absolute_delay + queue_size FROM system.replicas WHERE table = 'readings'") == 0)
+                wait_until(f"{server.port} has caught up", lambda: server.value(CAUGHT_UP) == 1)
                 assert_stores_equal(gateway, server, final=False)
 
 
