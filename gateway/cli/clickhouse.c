@@ -45,7 +45,7 @@ static const struct option ddl_rows[] = {
      .offset = AT(ttl_ms),
      .def = "0s",
      .min = 0,
-     .max = 36500LL * MS_PER_DAY,
+     .max = DDL_TTL_DAYS_MAX * (int64_t)MS_PER_DAY,
      .help = "Drop readings after so many whole days, such as 800d; 0s: never."},
     {0},
 };
@@ -58,7 +58,7 @@ static const struct cli_command ddl_command = {
     .rows = ddl_rows,
     .more = "Run what it prints once, as a user who may create tables:\n"
             "  tidegate clickhouse ddl --server-version 24.8 | clickhouse-client --multiquery\n"
-            "The gateway needs INSERT and SHOW COLUMNS on the table, no more.",
+            "The gateway needs INSERT and SHOW COLUMNS on the table, no more.\n",
 };
 
 static int ddl_print(const struct ddl_arguments *arguments)

@@ -241,6 +241,8 @@ static int check(const struct table_shape *shape, const struct ddl_options *opti
             return err_set(err, GW_EINVAL,
                            "`%.100s` cannot be the name of a %s here: letters, digits and _ only",
                            names[i][1] ? names[i][1] : "", names[i][0]);
+    if (options->ttl_days < 0 || options->ttl_days > DDL_TTL_DAYS_MAX)
+        return err_set(err, GW_EINVAL, "a TTL has at most %d days", DDL_TTL_DAYS_MAX);
     if (options->ttl_days && !shape->codecs)
         return err_set(err, GW_EINVAL,
                        "ClickHouse %u.%u has no TTL: drop old days with ALTER TABLE %s.%s DROP "

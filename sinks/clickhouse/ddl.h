@@ -11,11 +11,14 @@
 
 #include "sinks/clickhouse/table.h"
 
+/* ClickHouse counts the end of a row's life in 32 bits of seconds, and wraps: 2026 and 27 years. */
+enum { DDL_TTL_DAYS_MAX = 10000 };
+
 struct ddl_options {
     const char *database, *table; /* plain names: [A-Za-z_][A-Za-z0-9_]* */
     const char *cluster;          /* null: one server */
     bool replicated;
-    int64_t ttl_days; /* 0: rows stay */
+    int64_t ttl_days; /* 0: rows stay; at most DDL_TTL_DAYS_MAX */
 };
 
 /* The statements, each ended by ";\n", in the order to run them. GW_EINVAL for a bad name, or what

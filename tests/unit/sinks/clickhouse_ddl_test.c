@@ -171,6 +171,20 @@ static void an_old_server_has_no_ttl(void **state)
     buffer_fini(&out);
 }
 
+static void a_ttl_that_would_wrap_is_refused(void **state)
+{
+    (void)state;
+    struct buffer out = {0};
+    struct err err = {0};
+    struct ddl_options options = plain;
+    options.ttl_days = DDL_TTL_DAYS_MAX;
+    assert_int_equal(write_ddl("26.7", options, &out, &err), 0);
+    options.ttl_days++;
+    assert_int_equal(write_ddl("26.7", options, &out, &err), GW_EINVAL);
+    assert_non_null(strstr(err.text, "at most 10000 days"));
+    buffer_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +194,7 @@ int main(void)
         cmocka_unit_test(statements_stand_in_the_order_to_run_them),
         cmocka_unit_test(names_that_would_need_quotes_are_refused),
         cmocka_unit_test(an_old_server_has_no_ttl),
+        cmocka_unit_test(a_ttl_that_would_wrap_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
