@@ -72,6 +72,25 @@ static void a_lane_in_trouble_tells_lag_reasons_and_what_it_missed(void **state)
     assert_line("{lanes: [{name: ch, health: stopped}]}", "sink      ch STOPPED until you act");
 }
 
+static void a_long_reason_is_broken_at_blanks(void **state)
+{
+    (void)state;
+    char *text = summary("{lanes: [{name: ch, health: retrying, why: \"sink clickhouse: "
+                         "127.0.0.1:2: Failed to connect"
+                         " to 127.0.0.1 port 2 after 0 ms: Couldn't connect to server\"}]}");
+    assert_non_null(strstr(text,
+                           "\n          why: sink clickhouse: 127.0.0.1:2: Failed to connect to "
+                           "127.0.0.1 port 2 after 0 ms:\n               Couldn't connect to "
+                           "server\n"));
+    free(text);
+    char word[400];
+    memset(word, 'x', sizeof word - 1);
+    word[sizeof word - 1] = '\0';
+    char *json = mem_printf("{lanes: [{name: ch, why: \"%s\"}]}", word);
+    free(summary(json)); /* which checks the width */
+    free(json);
+}
+
 static void a_cursor_without_a_sink_is_an_alarm(void **state)
 {
     (void)state;
@@ -99,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lane_that_keeps_up_is_one_line),
         cmocka_unit_test(a_lane_in_trouble_tells_lag_reasons_and_what_it_missed),
+        cmocka_unit_test(a_long_reason_is_broken_at_blanks),
         cmocka_unit_test(a_cursor_without_a_sink_is_an_alarm),
         cmocka_unit_test(the_outlook_is_a_time_never_or_more_than_a_month),
     };
