@@ -41,13 +41,14 @@ static void start_failed(struct lane *lane, int rc, struct err *err)
     lane->stats.retries++;
     lane->stats.retries_by_reason[stops ? SINK_REASON_OPERATOR : SINK_REASON_OTHER]++;
     lane_why_set(lane, err->text);
-    /* Told once, not with every attempt; and not when the program says it by refusing to start. */
-    bool heard = first_tell(lane, rc, err);
-    if (lane->start_health != health && !(heard && stops))
-        log_event(stops ? LOG_ERROR : LOG_WARN, stops ? "sink_stopped" : "sink_not_started",
-                  "sink=%s why=\"%s\"", lane->host.name, err->text);
+    bool worse = lane->start_health != health;
     lane->start_health = health;
     lane_health_update(lane);
+    /* Told once, not with every attempt; and not when the program says it by refusing to start. */
+    bool heard = first_tell(lane, rc, err);
+    if (worse && !(heard && stops))
+        log_event(stops ? LOG_ERROR : LOG_WARN, stops ? "sink_stopped" : "sink_not_started",
+                  "sink=%s why=\"%s\"", lane->host.name, err->text);
 }
 
 void lane_start_sink(struct lane *lane)
@@ -68,10 +69,10 @@ void lane_start_sink(struct lane *lane)
         start_failed(lane, rc, &err);
         return;
     }
-    first_tell(lane, 0, &err);
     lane->sink_started = true;
     lane->stats.started = true;
     lane_health_update(lane);
+    first_tell(lane, 0, &err);
     log_event(LOG_INFO, "sink_started", "sink=%s type=%s next_seq=%" PRIu64, lane->host.name,
               lane->type->name, lane->saved.next_seq);
 }

@@ -176,6 +176,7 @@ static uint64_t begins_at(void)
     lane_end(lane, 0);
     assert_int_equal(cursor_now().next_seq, seq);
     unlink(lane_world.cursor_path);
+    lane_world_reopen(); /* it would still tell the lane of what comes */
     return seq;
 }
 
