@@ -63,8 +63,8 @@ const char *log_escape(struct log_text *out, struct bytes in)
     static const char digits[] = "0123456789abcdef";
     size_t used = 0;
     for (size_t i = 0; i < in.size; i++) {
-        if (used + 5 > sizeof out->text) {
-            /* Room for the mark is always there: an escape needs four bytes, this needs one. */
+        /* Room for an escape, and behind it for the mark and the end. */
+        if (used + 6 > sizeof out->text) {
             out->text[used++] = '~';
             break;
         }
