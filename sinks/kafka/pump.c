@@ -213,8 +213,11 @@ static void drain_finish(struct sink *sink)
     sink->draining = sink->failed = sink->renew = sink->hurried = false;
     for (struct flight *flight = flight_from(sink, 0); flight;
          flight = flight_from(sink, flight->first_seq + 1))
-        if (flight->unit)
+        if (flight->unit) {
+            if (exactly_once(sink)) /* nothing of it counts */
+                flight_restart(flight, &sink->plan);
             flight_give_back(sink, flight, sink->failure, sink->failure_err.text);
+        }
 }
 
 void drain_hurry(struct sink *sink)

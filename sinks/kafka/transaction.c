@@ -211,6 +211,7 @@ static void end_done(struct worker_job *job)
     } else if (flight && flight->too_large.count) {
         /* The lane need not know: the next transaction finds out which record it was. */
         flight_suspect(flight);
+        flight_restart(flight, &sink->plan);
         sink->draining = sink->failed = sink->hurried = false;
     } else if (!sink->draining) {
         drain_begin(sink, end->reason, end->err.text, false);
