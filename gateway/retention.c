@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cursors.h"
 #include "parts.h"
+#include "report_lanes.h"
 
 enum { ROUNDS_MAX = 16, PARK_SEGMENTS = 2, ORPHANS_TELL_MS = 3600 * 1000 };
 
@@ -26,19 +27,11 @@ static uint64_t lower(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static bool has_lane(const struct gateway *gateway, const char *name)
-{
-    for (size_t i = 0; i < gateway->lane_count; i++)
-        if (strcmp(lane_name(gateway->lanes[i]), name) == 0)
-            return true;
-    return false;
-}
-
 /* A cursor of another journal needs nothing of this one. What cannot be read may need all. */
 static bool is_orphan(const struct gateway *gateway, const struct cursor_file *file)
 {
     struct identity ours = journal_identity(gateway->readings);
-    return !has_lane(gateway, file->name) &&
+    return !gateway_has_sink(gateway, file->name) &&
            (file->identity.bits == ours.bits || file->state.next_seq == 0);
 }
 
