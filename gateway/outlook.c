@@ -66,6 +66,8 @@ void outlook_sample(struct outlook *outlook, const struct outlook_now *now)
         shorter((double)now->volume_room, all, &seconds, &room, &rate);
     }
     sample_keep(outlook, now);
+    if (now->full)
+        seconds = 0;
     outlook->seconds_left = seconds;
     outlook->room = (uint64_t)room;
     outlook->rate = (uint64_t)rate;
@@ -124,5 +126,6 @@ void outlook_run(struct gateway *gateway)
         uint64_t room = space.available + spare;
         now.volume_room = room > limits->reserve_bytes ? room - limits->reserve_bytes : 0;
     }
+    now.full = rawlog_health(gateway->rawlog) == RAWLOG_FULL;
     outlook_sample(outlook, &now);
 }

@@ -8,6 +8,7 @@
 #define TIDEGATE_OUTLOOK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -27,6 +28,7 @@ struct outlook_now {
     struct outlook_log logs[OUTLOOK_LOGS];
     /* What the volume can still take: free space and history that may be deleted, less the reserve. */
     uint64_t volume_room;
+    bool full; /* a log takes nothing: what does not grow any more has not got room for ever */
 };
 
 /* Segments of one log as they were last seen. */

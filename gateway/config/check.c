@@ -37,10 +37,55 @@ static void mqtt_check(struct load *load)
                    "of mqtt, or make segments larger");
 }
 
+/* Texts that name the same folder, as far as texts can tell. */
+static bool same_folder(const char *a, const char *b)
+{
+    while (a[0] == '.' && a[1] == '/')
+        a += 2;
+    while (b[0] == '.' && b[1] == '/')
+        b += 2;
+    size_t a_size = strlen(a), b_size = strlen(b);
+    while (a_size > 1 && a[a_size - 1] == '/')
+        a_size--;
+    while (b_size > 1 && b[b_size - 1] == '/')
+        b_size--;
+    return bytes_equal(bytes_of(a, a_size), bytes_of(b, b_size));
+}
+
+/* A folder that a sink writes is its own: two would clean up after each other. */
+static const struct option *shared_folder(const struct config_sink *a, const struct config_sink *b)
+{
+    const struct option *row = a->type->options;
+    for (; a->type == b->type && row->name; row++) {
+        size_t size = strlen(row->name);
+        bool is_file = size > 5 && strcmp(row->name + size - 5, "_file") == 0;
+        const char *const *one = (const void *)((const char *)a->options + row->offset);
+        const char *const *other = (const void *)((const char *)b->options + row->offset);
+        if (row->type == OPTION_PATH && !is_file && *one && *other && same_folder(*one, *other))
+            return row;
+    }
+    return NULL;
+}
+
+static void sinks_check(struct load *load)
+{
+    const struct config *config = load->config;
+    for (size_t i = 0; i < config->sink_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const struct option *row = shared_folder(&config->sinks[i], &config->sinks[j]);
+            if (row)
+                yaml_error(&load->yaml, yaml_find(load->yaml.root, "sinks"),
+                           "sinks %s and %s have one `%s`: each needs a folder of its own",
+                           config->sinks[j].name, config->sinks[i].name, row->name);
+        }
+    }
+}
+
 void config_check(struct load *load)
 {
     journal_check(load);
     mqtt_check(load);
+    sinks_check(load);
     if (load->config->sink_count == 0 && yaml_is_null(yaml_find(load->yaml.root, "sinks")))
         yaml_error(&load->yaml, load->yaml.root,
                    "no `sinks`: readings would go nowhere; add `- type: parquet` or, on purpose, "

@@ -189,6 +189,7 @@ def test_a_stuck_lane_that_holds_stops_the_intake_and_loses_nothing():
             wait_until("the journal is full", lambda: gateway.get("/readyz")[0] == 503, 60)
             status = gateway.status()
             assert status["journal_health"] == "full", status["journal_health"]
+            wait_until("no time is left", lambda: gateway.status()["journal_seconds_left"] == 0, 10)
             assert lane(gateway, "stuck")["parked_messages"] == 0
             assert status["reading_log"]["first_seq"] == 1 and status["raw"]["first_seq"] == 1
         finally:

@@ -94,6 +94,22 @@ static void only_the_last_minute_counts(void **state)
     assert_int_equal(outlook.seconds_left, -1);
 }
 
+/* Senders are held, so nothing grows: that is no reason to be calm. */
+static void a_full_log_has_no_time_left(void **state)
+{
+    (void)state;
+    struct outlook outlook = {.seconds_left = -1};
+    struct outlook_now now = begin();
+    now.full = true;
+    run(&outlook, &now, (struct growth){0, 0}, 1);
+    assert_int_equal(outlook.seconds_left, 0);
+    run(&outlook, &now, (struct growth){MIB, 0}, 3);
+    assert_int_equal(outlook.seconds_left, 0);
+    now.full = false;
+    run(&outlook, &now, (struct growth){MIB, 0}, 1);
+    assert_true(outlook.seconds_left > 0);
+}
+
 static void a_trickle_lasts_long_and_stays_a_number(void **state)
 {
     (void)state;
@@ -112,6 +128,7 @@ int main(void)
         cmocka_unit_test(the_log_that_is_full_first_counts),
         cmocka_unit_test(the_volume_is_filled_by_both_logs),
         cmocka_unit_test(only_the_last_minute_counts),
+        cmocka_unit_test(a_full_log_has_no_time_left),
         cmocka_unit_test(a_trickle_lasts_long_and_stays_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

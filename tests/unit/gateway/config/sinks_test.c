@@ -118,6 +118,17 @@ static void options_that_are_wrong_together_are_told_with_their_place(void **sta
     assert_null(strstr((char *)errors.data, "`brokers` is missing"));
 }
 
+static void two_sinks_do_not_write_one_folder(void **state)
+{
+    (void)state;
+    assert_null(parse_type("parquet", "}\n  - {type: parquet, name: b, path: ./parquet/"));
+    assert_true(says("t.yaml:4:3: sinks parquet and b have one `path`"));
+    struct config *config = parse_type("parquet", "}\n  - {type: parquet, name: b, path: archive");
+    assert_non_null(config);
+    assert_int_equal(config->sink_count, 2);
+    config_free(config);
+}
+
 /* ---- files ---- */
 
 struct secret_options {
@@ -229,6 +240,7 @@ int main(void)
         cmocka_unit_test(common_rows_stand_beside_the_sinks_own),
         cmocka_unit_test(start_takes_a_day_or_a_time_with_its_zone),
         cmocka_unit_test(options_that_are_wrong_together_are_told_with_their_place),
+        cmocka_unit_test(two_sinks_do_not_write_one_folder),
         cmocka_unit_test(files_are_seen_from_the_configurations_folder),
         cmocka_unit_test(files_get_an_absolute_path),
         cmocka_unit_test(files_that_are_absent_or_open_are_told),
