@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { HELP_INDENT = 30 };
+
 static const struct option no_rows[] = {{0}};
 
 static const struct option *rows_of(const struct cli_command *command)
@@ -36,6 +38,26 @@ int cli_sink_flag_misplaced(const char *verb, const char *type, const char *file
                     "--%s is for a run without a configuration file: put it into %s, as `tidegate "
                     "validate --embedded --%s ...` prints it",
                     type, file, type);
+}
+
+void cli_wrap(struct buffer *out, int indent, const char *text)
+{
+    int room = CLI_COLUMNS - indent;
+    while (*text) {
+        int size = (int)strlen(text);
+        if (size > room) {
+            size = room;
+            while (size > room / 2 && text[size] != ' ')
+                size--;
+            while ((text[size] & 0xc0) == 0x80) /* not within a character of UTF-8 */
+                size--;
+        }
+        buffer_printf(out, "%.*s", size, text);
+        text += size;
+        text += strspn(text, " ");
+        if (*text)
+            buffer_printf(out, "\n%*s", indent, "");
+    }
 }
 
 bool cli_print(struct bytes text)
@@ -74,15 +96,22 @@ static void value_name(const struct option *row, struct buffer *out)
 
 static void row_help(const struct option *row, struct buffer *out)
 {
-    struct buffer left = {0};
+    struct buffer left = {0}, right = {0};
     buffer_printf(&left, "  --%s", row->name);
     value_name(row, &left);
     buffer_u8(&left, '\0');
-    buffer_printf(out, "%-28s  %s", (char *)left.data, row->help);
+    buffer_add_text(&right, row->help);
     if (row->def && row->type != OPTION_BOOL)
-        buffer_printf(out, " Default: %s.", row->def);
+        buffer_printf(&right, " Default: %s.", row->def);
+    buffer_u8(&right, '\0');
+    if (left.size > HELP_INDENT - 1) /* too wide: a line of its own */
+        buffer_printf(out, "%s\n%*s", (char *)left.data, HELP_INDENT, "");
+    else
+        buffer_printf(out, "%-*s", HELP_INDENT, (char *)left.data);
+    cli_wrap(out, HELP_INDENT, (char *)right.data);
     buffer_u8(out, '\n');
     buffer_fini(&left);
+    buffer_fini(&right);
 }
 
 static int help_print(const struct cli_command *command)

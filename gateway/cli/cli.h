@@ -84,6 +84,10 @@ int cli_dispatch(const char *verb, const char *summary, const struct cli_action 
 /* "tidegate VERB: sentence" on standard error; returns `code`. */
 int cli_fail(const char *verb, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* `text` broken at blanks; lines behind the first begin with `indent` blanks and none gets longer
+ * than CLI_COLUMNS. The first begins where the caller left off, in column `indent`. */
+enum { CLI_COLUMNS = 98 };
+void cli_wrap(struct buffer *out, int indent, const char *text);
 /* --kafka or --clickhouse beside a configuration file: a usage error. */
 int cli_sink_flag_misplaced(const char *verb, const char *type, const char *file);
 /* Everything to standard output; false (and an error told once) when it cannot be written. A reader

@@ -30,8 +30,12 @@ static const struct option run_rows[] = {
      .offset = AT(admin),
      .help = "Where metrics, health and status are served; without a configuration "
              "127.0.0.1:9464."},
-    CLI_ROW_KAFKA(struct run_options, "Send to Kafka too, with the defaults of that sink."),
-    CLI_ROW_CLICKHOUSE(struct run_options, "Send to ClickHouse too; further URLs are replicas."),
+    CLI_ROW_KAFKA(struct run_options,
+                  "HOST:PORT[,HOST:PORT...]: send to Kafka too, with that sink's defaults."),
+    CLI_ROW_CLICKHOUSE(
+        struct run_options,
+        "http://HOST:PORT/DATABASE[,URL...]: send to ClickHouse too; further URLs are "
+        "replicas."),
     CLI_ROW_BROKER(struct run_options,
                    "mqtt://HOST:PORT: take messages to v1/# from that broker, too."),
     {.name = "config",

@@ -8,9 +8,7 @@
 #include <stdio.h>
 
 #include "cli/answer.h"
-
-/* A terminal of a hundred columns shows every line whole. */
-enum { LINE_MAX_COLUMNS = 98, INDENT = 10 };
+#include "cli/cli.h"
 
 const char *size_text(double bytes, char out[SIZE_TEXT_SIZE])
 {
@@ -134,29 +132,6 @@ static void retries_print(const struct yaml_node *lane, struct buffer *out)
     buffer_add_text(out, "\n");
 }
 
-/* A sentence of any length, indented, broken at blanks. */
-static void text_print(const char *before, const char *text, struct buffer *out)
-{
-    int room = LINE_MAX_COLUMNS - INDENT - (int)strlen(before);
-    buffer_printf(out, "%*s%s", INDENT, "", before);
-    for (const char *at = text; *at;) {
-        int size = (int)strlen(at);
-        if (size > room) {
-            size = room;
-            while (size > room / 2 && at[size] != ' ')
-                size--;
-            while ((at[size] & 0xc0) == 0x80) /* not within a character of UTF-8 */
-                size--;
-        }
-        buffer_printf(out, "%.*s", size, at);
-        at += size;
-        at += strspn(at, " ");
-        if (*at)
-            buffer_printf(out, "\n%*s", INDENT + (int)strlen(before), "");
-    }
-    buffer_add_text(out, "\n");
-}
-
 static void parked_print(const struct yaml_node *lane, struct buffer *out)
 {
     if (answer_number(lane, "parked_messages") <= 0)
@@ -188,8 +163,11 @@ static void lane_line(const struct yaml_node *lane, struct buffer *out)
         buffer_printf(out, ", %s in flight", answer_text(lane, "open_rows"));
     buffer_printf(out, ", %s stored%s\n", answer_text(lane, "rows"),
                   strcmp(answer_text(lane, "when_full"), "park") == 0 ? "; parks when full" : "");
-    if (*answer_text(lane, "why"))
-        text_print("why: ", answer_text(lane, "why"), out);
+    if (*answer_text(lane, "why")) {
+        buffer_add_text(out, "          why: ");
+        cli_wrap(out, 15, answer_text(lane, "why"));
+        buffer_add_text(out, "\n");
+    }
     if (!well)
         retries_print(lane, out);
     parked_print(lane, out);

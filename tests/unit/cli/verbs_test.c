@@ -95,6 +95,24 @@ static void mistakes_on_the_command_line_end_with_two(void **state)
     }
 }
 
+static void help_is_broken_at_blanks_and_tells_all(void **state)
+{
+    struct cli_kit *kit = *state;
+    assert_int_equal(run(kit, "tidegate lane ls --help", NULL), 0);
+    for (const char *line = kit->out; *line;) {
+        size_t size = strcspn(line, "\n");
+        if (size > 100)
+            fail_msg("longer than 100: %.*s", (int)size, line);
+        line += size + (line[size] == '\n');
+    }
+    assert_non_null(strstr(kit->out, "\n  --admin HOST:PORT           Of the running gateway, "));
+    assert_non_null(
+        strstr(kit->out, "without --data\n                              all is asked there. "));
+    assert_int_equal(run(kit, "tidegate sim --help", NULL), 0);
+    assert_non_null(
+        strstr(kit->out, "\n  --mqtt 3.1.1|5              Protocol version. Default: 5.\n"));
+}
+
 static void version_tells_what_is_in_it(void **state)
 {
     struct cli_kit *fixture = *state;
@@ -474,6 +492,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cli_kit_setup, cli_kit_teardown)
         TEST(help_of_every_verb_goes_to_standard_output),
         TEST(mistakes_on_the_command_line_end_with_two),
+        TEST(help_is_broken_at_blanks_and_tells_all),
         TEST(version_tells_what_is_in_it),
         TEST(validate_prints_embedded_and_reference),
         TEST(sinks_of_the_command_line_do_not_go_with_a_file),
