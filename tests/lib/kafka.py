@@ -292,6 +292,12 @@ class Kafka:
             found.update(wire.offsets(brokers["brokers"][partition["leader"]], name, [index], when, committed))
         return found
 
+    def in_transaction(self, name):
+        """Records stand in the topic that are neither committed nor given up yet."""
+        partitions = range(len(self.topics()[name]))
+        stable = wire.offsets(self.port, name, partitions, committed=True)
+        return any(end > stable[index] for index, end in wire.offsets(self.port, name, partitions).items())
+
     # ---- readers and writers that are not ours ----
 
     def records(self, topic, committed=False, properties=None, address=None):
@@ -334,6 +340,7 @@ class KafkaCluster:
         self.brokers = []
         for node in range(1, count + 1):
             self.brokers.append(Kafka(node=node, cluster=self, folder=os.path.join(self.folder, str(node)), **options))
+        atexit.register(self.close)
 
     address = property(lambda self: ",".join(broker.address for broker in self.brokers))
 
@@ -376,6 +383,7 @@ class KafkaCluster:
     def close(self):
         for broker in reversed(self.brokers):
             broker.close()
+        atexit.unregister(self.close)
         if not os.environ.get("KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -49,7 +49,19 @@ class KafkaGateway(Gateway):
     def __init__(self, address, folder=None, sinks=(), parquet=PARQUET, **options):
         self.sink = {"type": "kafka", "brokers": address, **QUICK, **options}
         self.sinks = [*([parquet] if parquet else []), self.sink, *sinks]
+        self.sims = []
         super().__init__(folder=folder)
+
+    def sim_start(self, *options):
+        self.sims.append(super().sim_start(*options))
+        return self.sims[-1]
+
+    def close(self):
+        for sim in self.sims:  # of a test that failed under load
+            if sim.poll() is None:
+                sim.kill()
+                sim.communicate()
+        super().close()
 
     def command(self):
         self.config = config(*self.sinks)  # options may change between two lives
