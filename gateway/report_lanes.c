@@ -115,9 +115,9 @@ static void lane_object(const struct gateway *gateway, size_t index, struct buff
     lane_why(lane, why);
     buffer_add_text(out, "{\"name\":");
     json_string(bytes_text(lane_name(lane)), out);
-    buffer_printf(out, ",\"type\":\"%s\",\"health\":\"%s\",\"when_full\":\"%s\"",
+    buffer_printf(out, ",\"type\":\"%s\",\"health\":\"%s\",\"started\":%s,\"when_full\":\"%s\"",
                   lane_sink_type(lane), gateway_lane_health_name(health),
-                  gateway_lane_when_full(gateway, index));
+                  stats->started ? "true" : "false", gateway_lane_when_full(gateway, index));
     positions(gateway, stats, out);
     counts(stats, out);
     buffer_printf(out,

@@ -132,6 +132,20 @@ static void retries_print(const struct yaml_node *lane, struct buffer *out)
     buffer_add_text(out, "\n");
 }
 
+/* What went another way than to the sink, when something did. */
+static void losses_print(const struct yaml_node *lane, struct buffer *out)
+{
+    if (answer_number(lane, "refused_rows") > 0)
+        buffer_printf(out, "          %s readings it will never take are dead letters\n",
+                      answer_text(lane, "refused_rows"));
+    if (answer_number(lane, "lost_messages") > 0)
+        buffer_printf(out, "          DAMAGE to the reading log kept %s messages from it\n",
+                      answer_text(lane, "lost_messages"));
+    if (answer_number(lane, "rewinds") > 0)
+        buffer_printf(out, "          sent again from what was safe there: %s times\n",
+                      answer_text(lane, "rewinds"));
+}
+
 static void parked_print(const struct yaml_node *lane, struct buffer *out)
 {
     if (answer_number(lane, "parked_messages") <= 0)
@@ -170,6 +184,7 @@ static void lane_line(const struct yaml_node *lane, struct buffer *out)
     }
     if (!well)
         retries_print(lane, out);
+    losses_print(lane, out);
     parked_print(lane, out);
 }
 

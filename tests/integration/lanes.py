@@ -206,6 +206,43 @@ def test_a_stuck_lane_that_holds_stops_the_intake_and_loses_nothing():
         wait_until("the live lane has all", lambda: lane(gateway, "live")["lag_messages"] == 0, 60)
 
 
+# ---- sinks without a configuration file ----
+
+class WithFlags(Gateway):
+    """The embedded default with Kafka and ClickHouse at addresses where nobody listens."""
+
+    def command(self):
+        return [*super().command(), "--kafka", f"127.0.0.1:{self.kafka}", "--clickhouse",
+                f"http://127.0.0.1:{self.clickhouse}/water"]
+
+    kafka, clickhouse = lib.free_port(), lib.free_port()
+
+
+def test_sinks_that_are_down_from_the_start_delay_nobody():
+    with WithFlags(plain=True) as gateway:
+        gateway.start()
+        fill(gateway, 500)
+        readings = gateway.status()["readings"]
+        stored(gateway, "parquet", readings)
+        for name in ("kafka", "clickhouse"):
+            down = wait_until(f"{name} is told to be down",
+                              lambda: lane(gateway, name)["health"] == "retrying" and lane(gateway, name), 30)
+            assert down["rows"] == 0 and down["why"], down
+            assert down["lag_readings"] == readings, (down, readings)
+            assert down["next_seq"] == down["settled_seq"] == 1, down
+            wait_until(f"a retry of {name} is counted",
+                       lambda: sum(lane(gateway, name)["retries_by_reason"].values()) > 0, 40)
+        assert gateway.get("/readyz")[0] == 200
+        text = gateway.admin_verb("status", check=0).stdout.decode()
+        assert "sink      kafka RETRYING, " in text and "sink      clickhouse RETRYING, " in text, text
+        assert gateway.stop(15) == 0, gateway.log_tail()
+        # Their cursors stand where they began, and hold.
+        listed = gateway.verb("lane", "ls", "--json", "--data", gateway.data, check=0).stdout.splitlines()
+        cursors = {entry["name"]: entry for entry in map(json.loads, listed)}
+        assert cursors["kafka"]["next_seq"] == cursors["clickhouse"]["next_seq"] == 1, cursors
+        assert cursors["parquet"]["lag_messages"] == 0, cursors
+
+
 # ---- what is told ----
 
 def test_status_shows_every_lane_and_how_long_the_journal_lasts():

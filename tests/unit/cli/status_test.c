@@ -72,6 +72,19 @@ static void a_lane_in_trouble_tells_lag_reasons_and_what_it_missed(void **state)
     assert_line("{lanes: [{name: ch, health: stopped}]}", "sink      ch STOPPED until you act");
 }
 
+static void what_went_another_way_is_told_when_there_is_some(void **state)
+{
+    (void)state;
+    assert_line("{lanes: [{name: a, health: ok, refused_rows: 3, lost_messages: 4, rewinds: 1}]}",
+                "          3 readings it will never take are dead letters\n"
+                "          DAMAGE to the reading log kept 4 messages from it\n"
+                "          sent again from what was safe there: 1 times\n");
+    char *text = summary("{lanes: [{name: a, health: ok, refused_rows: 0, lost_messages: 0}]}");
+    assert_null(strstr(text, "never take"));
+    assert_null(strstr(text, "DAMAGE"));
+    free(text);
+}
+
 static void a_long_reason_is_broken_at_blanks(void **state)
 {
     (void)state;
@@ -118,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lane_that_keeps_up_is_one_line),
         cmocka_unit_test(a_lane_in_trouble_tells_lag_reasons_and_what_it_missed),
+        cmocka_unit_test(what_went_another_way_is_told_when_there_is_some),
         cmocka_unit_test(a_long_reason_is_broken_at_blanks),
         cmocka_unit_test(a_cursor_without_a_sink_is_an_alarm),
         cmocka_unit_test(the_outlook_is_a_time_never_or_more_than_a_month),
