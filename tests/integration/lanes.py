@@ -4,6 +4,7 @@
 sink holds, what a full journal does to a stuck sink, and what status says about all of it."""
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -143,6 +144,32 @@ def test_drop_without_a_running_gateway_obeys_the_configuration():
         names = [json.loads(line)["name"] for line in
                  gateway.verb("lane", "ls", "--json", "--data", gateway.data, check=0).stdout.splitlines()]
         assert names == ["live"], names
+
+
+def drop_at_a_terminal(gateway, name, typed):
+    """Runs `lane drop` with a terminal as standard input; exit code and output."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen([lib.PROGRAM, "lane", "drop", name, "--data", gateway.data], stdin=theirs,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        os.write(ours, typed.encode() + b"\n")
+        output = process.communicate(timeout=20)[0].decode()
+        return process.returncode, output
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_at_a_terminal_drop_asks_for_the_name_again():
+    with Gateway(config=config("{type: discard, name: gone}")) as gateway:
+        gateway.start()
+        gateway.stop()
+        code, output = drop_at_a_terminal(gateway, "gone", "yes")
+        assert code == 1 and "nothing was removed" in output, (code, output)
+        assert os.path.exists(os.path.join(gateway.data, "cursors", "gone.cursor"))
+        code, output = drop_at_a_terminal(gateway, "gone", "gone")
+        assert code == 0 and "Type the sink's name" in output and "is removed" in output, (code, output)
+        assert os.listdir(os.path.join(gateway.data, "cursors")) == []
 
 
 # ---- a full journal ----
