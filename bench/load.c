@@ -28,6 +28,8 @@ struct load_options {
     int mqtt;
 };
 
+enum { PAYLOAD_LONG = 150 }; /* from so many bytes on */
+
 static const char *const mqtt_names[] = {"3.1.1", "5", NULL};
 
 #define AT(member) .offset = offsetof(struct load_options, member)
@@ -56,7 +58,8 @@ static const struct option rows[] = {
     NUMBER("qos", qos, "1", 0, 2, "Quality of service."),
     NUMBER("window", window, "1", 1, 65535, "Messages in flight on a connection."),
     NUMBER("pid", pid, "0", 0, 1 << 30, "Server process whose CPU and memory are told."),
-    NUMBER("payload", payload, "120", 40, 60000, "Bytes of a payload, about; plain JSON."),
+    NUMBER("payload", payload, "120", 40, 60000,
+           "Bytes of a payload, about; plain JSON, from 150 on with device and written time."),
     NUMBER("devices", devices, "10000", 1, 10000000, "So many device names in the topics."),
     NUMBER("ramp", ramp, "4000", 1, 1000000, "New connections a second."),
     {.name = "batch",
@@ -175,16 +178,18 @@ static int64_t device_time_ms(const struct load *load, uint64_t index, int64_t s
     return load->base_ms + (int64_t)round * 900000 + (int64_t)(device % 900) * 1000;
 }
 
-/* Larger payloads carry a note, which no reading is made of. */
-static size_t note_add(char *out, size_t used, size_t wanted, size_t room)
+/* Short: the device is that of the topic, the time a number. Long: as most vendors write it. */
+static size_t payload_begin(const struct load *load, uint64_t device, int64_t time_ms, char *out,
+                            size_t room)
 {
-    if (used + 14 >= wanted || wanted >= room)
-        return used;
-    size_t fill = wanted - used - 12;
-    used += (size_t)snprintf(out + used, room - used, ",\"note\":\"");
-    memset(out + used, 'x', fill);
-    out[used + fill] = '"';
-    return used + fill + 1;
+    char time[CLOCK_TEXT_SIZE];
+    int size;
+    if (load->given.payload < PAYLOAD_LONG)
+        size = snprintf(out, room, "{\"time\":%lld", (long long)time_ms);
+    else
+        size = snprintf(out, room, "{\"device\":\"%08llu\",\"time\":\"%s\"",
+                        (unsigned long long)device, clock_format_ms(time_ms, time));
+    return (size_t)size;
 }
 
 /* Readings in about `payload` bytes; numbers that move as a meter's do. */
@@ -195,18 +200,21 @@ static size_t payload_make(const struct load *load, uint64_t index, int64_t sinc
     uint64_t round = index / (uint64_t)load->given.devices;
     uint64_t litres = device * 7919 % 2000000 + round * (device % 13);
     uint64_t hash = (device * 2654435761U + round * 40503U) >> 7;
-    char parts[3][64];
-    snprintf(parts[0], sizeof parts[0], ",\"flow\":0.%03u", (unsigned)(hash % 997));
-    snprintf(parts[1], sizeof parts[1], ",\"pressure\":{\"value\":0.%03u,\"unit\":\"MPa\"}",
+    size_t wanted = (size_t)load->given.payload;
+    char parts[4][64];
+    snprintf(parts[0], sizeof parts[0], ",\"volume.total\":%llu.%03u",
+             (unsigned long long)litres / 1000, (unsigned)(litres % 1000));
+    snprintf(parts[1], sizeof parts[1], ",\"flow\":0.%03u", (unsigned)(hash % 997));
+    snprintf(parts[2], sizeof parts[2], ",\"pressure\":{\"value\":0.%03u,\"unit\":\"MPa\"}",
              (unsigned)(280 + hash % 90));
-    snprintf(parts[2], sizeof parts[2], ",\"battery.voltage\":3.%02u",
+    snprintf(parts[3], sizeof parts[3], ",\"battery.voltage\":3.%02u",
              (unsigned)(40 + device % 25));
-    size_t used = (size_t)snprintf(out, room, "{\"time\":%lld,\"volume.total\":%llu.%03u",
-                                   (long long)device_time_ms(load, index, since_ns),
-                                   (unsigned long long)litres / 1000, (unsigned)(litres % 1000));
-    for (int64_t i = 0; i + 1 < load->given.readings; i++)
+    size_t used = payload_begin(load, device, device_time_ms(load, index, since_ns), out, room);
+    for (int64_t i = 0; i < load->given.readings; i++)
         used += (size_t)snprintf(out + used, room - used, "%s", parts[i]);
-    used = note_add(out, used, (size_t)load->given.payload, room);
+    /* What is missing is white space, which no reading is made of. */
+    for (; used + 1 < wanted && used + 1 < room; used++)
+        out[used] = ' ';
     out[used++] = '}';
     return used;
 }
