@@ -122,9 +122,9 @@ int lane_begin(const struct config_sink *sink, struct journal *readings, uint64_
     uint64_t end = journal_next_seq(readings);
     uint64_t seq = journal_first_seq(readings);
     int rc = 0;
-    end = end > received_end ? end : received_end;
+    /* What was received and is not decoded yet is not after the latest; it may be after a time. */
     if (sink->start == START_LATEST)
-        seq = end;
+        seq = end > received_end ? end : received_end;
     if (sink->start == START_TIME)
         rc = find_time(readings, sink->start_ms, end, &seq, err);
     if (rc)

@@ -103,21 +103,26 @@ static void go_back(struct lane *lane, uint64_t seq)
 
 /* Behind what was parked the position is not the destination's: it never heard of it. What it has of
  * that range came before a restart. */
-static int follow_parked(struct lane *lane, uint64_t seq, struct err *err)
+static void follow_parked(struct lane *lane, uint64_t seq)
 {
-    int rc = missed_arrived(lane->missed, seq, err);
+    struct err err;
+    if (missed_arrived(lane->missed, seq,
+                       &err)) /* then too much stands there, which harms nobody */
+        log_event(LOG_WARN, "lane_missed_not_saved", "sink=%s why=\"%s\"", lane->host.name,
+                  err.text);
     log_event(LOG_INFO, "lane_stays_parked", "sink=%s at_sink=%" PRIu64 " next_seq=%" PRIu64,
               lane->host.name, seq, lane->saved.next_seq);
     lane_missed_publish(lane);
-    return rc;
 }
 
 int lane_follow(struct lane *lane, uint64_t seq, struct err *err)
 {
     seq = seq ? seq : 1;
     if (lane->missed && seq < lane->saved.next_seq &&
-        missed_covers(lane->missed, seq, lane->saved.next_seq - 1))
-        return follow_parked(lane, seq, err);
+        missed_covers(lane->missed, seq, lane->saved.next_seq - 1)) {
+        follow_parked(lane, seq);
+        return 0;
+    }
     /* Where the raw log ended when this program started: since then this lane sent nothing. */
     uint64_t end = lane->options.received_end;
     if (seq > end)

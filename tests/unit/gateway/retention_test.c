@@ -181,7 +181,8 @@ static void lanes_make(void)
 
 static int teardown(void **state)
 {
-    rawlog_stop(gateway.rawlog, 100);
+    if (!rawlog_stop(gateway.rawlog, 100)) /* what was held is not stored; the thread ends */
+        rawlog_stop(gateway.rawlog, 5000);
     decoder_stop(gateway.decoder, 100);
     for (size_t i = 0; i < gateway.lane_count; i++)
         lane_end(lanes[i], 0);
