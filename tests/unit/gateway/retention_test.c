@@ -209,6 +209,22 @@ static uint64_t raw_first(void)
     return journal_first_seq(rawlog_journal(gateway.rawlog));
 }
 
+static void wait_followed(void)
+{
+    struct journal *raw = rawlog_journal(gateway.rawlog);
+    for (size_t i = 0; i < 2; i++)
+        wait_until(lane_stats(lanes[i])->next_seq == journal_next_seq(raw));
+}
+
+/* No faster than the lanes take it. */
+static void publish_followed(int megabytes)
+{
+    for (int i = 0; i < megabytes; i++) {
+        assert_true(publish(1 << 20));
+        wait_followed();
+    }
+}
+
 /* ---- who holds, who is passed ---- */
 
 static void while_all_lanes_keep_up_the_log_never_fills(void **state)
@@ -216,7 +232,7 @@ static void while_all_lanes_keep_up_the_log_never_fills(void **state)
     (void)state;
     sinks[0].when_full = WHEN_FULL_PARK;
     lanes_make();
-    assert_true(publish(20 << 20));
+    publish_followed(20);
     assert_true(raw_first() > 1);
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(lane_stats(lanes[i])->parked_messages, 0);
@@ -280,13 +296,9 @@ static void parking_ends_when_the_destination_is_back(void **state)
     lanes_make();
     assert_true(publish(15 << 20));
     lane_world.sink.silent = false;
-    struct journal *raw = rawlog_journal(gateway.rawlog);
-    wait_until(lane_stats(lanes[0])->next_seq == journal_next_seq(raw));
+    wait_followed();
     uint64_t parked = lane_stats(lanes[0])->parked_messages;
-    for (int i = 0; i < 10; i++) { /* no faster than it can take it */
-        assert_true(publish(1 << 20));
-        wait_until(lane_stats(lanes[0])->next_seq == journal_next_seq(raw));
-    }
+    publish_followed(10);
     assert_int_equal(lane_stats(lanes[0])->parked_messages, parked);
 }
 
