@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway and real ClickHouse servers, 18.16 and 26.7: what arrives, and what becomes of it when a server is
 away, dies, answers wrongly or has another table. Parquet of the same gateway is the measure: the same rows."""
+import json
 import os
 import shutil
 import subprocess
@@ -94,6 +95,21 @@ def all_may_be_sent_a_second_time_and_is_there_once(version):
         gateway.settled(messages=3000)
         assert stores.lane(gateway, "clickhouse")["rows"] > 0, "nothing was sent again: the test tests nothing"
         assert_stores_equal(gateway, server)
+
+
+@both
+def readings_of_four_hundred_days_at_once_are_all_stored(version):
+    """A server takes so many partitions in one INSERT (26.7: 100), so each day is an INSERT of its own."""
+    with ClickHouse(version) as server, feeding(server.url()) as gateway:
+        server.create_tables()
+        gateway.start()
+        now = int(time.time())
+        points = [{"time": now - day * 86400, "level": day} for day in range(399)]
+        gateway.publish("v1/aqua/late/json", json.dumps(points).encode(), "-q", "1")
+        gateway.settled(messages=1)
+        assert len(assert_stores_equal(gateway, server)) == 399
+        days = "SELECT uniqExact(partition), count() FROM system.parts WHERE active AND table = 'readings'"
+        assert server.query(days) == [[399, 399]], server.query(days)
 
 
 # ---- a server that is away ----
@@ -451,6 +467,51 @@ def test_of_two_replicas_one_may_die_and_no_row_is_there_twice_even_before_merge
             for server in (one, two):
                 wait_until(f"{server.port} has caught up", lambda: server.value(CAUGHT_UP) == 1)
                 assert_stores_equal(gateway, server, final=False)
+
+
+def test_a_replica_that_stands_still_is_left_for_the_other_and_what_it_took_meanwhile_is_not_there_twice():
+    need("18.16", zookeeper=True)
+    with ZooKeeper() as keeper, ClickHouse(zookeeper=keeper, replica=1) as one, \
+            ClickHouse(zookeeper=keeper, replica=2) as two:
+        for server in (one, two):
+            server.create_tables("--replicated")
+            server.send("SYSTEM STOP MERGES")
+        with feeding(one.url(), two.url(), timeout="1s") as gateway:
+            gateway.start()
+            sim = load_start(gateway, count=8000, rate="1500")
+            wait_until("rows come in", lambda: one.value("SELECT count() FROM readings") > 0)
+            one.pause()
+            try:
+                before = two.value("SELECT count() FROM readings")
+                wait_until("the other takes rows", lambda: two.value("SELECT count() FROM readings") > before, 30)
+            finally:
+                one.go_on()
+            load_end(sim)
+            gateway.settled(messages=8000)
+            for server in (one, two):
+                wait_until(f"{server.port} has caught up", lambda: server.value(CAUGHT_UP) == 1)
+                assert_stores_equal(gateway, server, final=False)
+
+
+def test_with_a_quorum_of_two_a_block_counts_when_both_replicas_have_it():
+    need("18.16", zookeeper=True)
+    with ZooKeeper() as keeper, ClickHouse(zookeeper=keeper, replica=1) as one, \
+            ClickHouse(zookeeper=keeper, replica=2) as two:
+        for server in (one, two):
+            server.create_tables("--replicated")
+        with feeding(one.url(), two.url(), insert_quorum=2, timeout="3s") as gateway:
+            gateway.start()
+            gateway.sim("--count", "1000", "--rate", "max", "--meters", "200")
+            gateway.settled(messages=1000)
+            assert_stores_equal(gateway, two)
+            two.kill()
+            gateway.sim("--count", "1000", "--rate", "max", "--meters", "200", "--seed", "2")
+            stores.lane_becomes(gateway, "clickhouse", "waits for the other", lambda lane: lane["why"])
+            assert stores.lane(gateway, "clickhouse")["lag_messages"] > 0
+            two.start()
+            gateway.settled(messages=2000, seconds=90)
+            assert_stores_equal(gateway, one)
+            assert_stores_equal(gateway, two)
 
 
 def test_a_cluster_without_its_zookeeper_takes_nothing_and_later_everything():
