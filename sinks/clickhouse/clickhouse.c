@@ -81,6 +81,7 @@ static int clickhouse_init(struct sink **out, const void *options, struct sink_h
     sink->shards = mem_zalloc(sink->hosts.shards * sizeof *sink->shards);
     sink->shapes = mem_zalloc(sink->hosts.shards * sizeof *sink->shapes);
     sink->watches = mem_zalloc(sink->hosts.count * sizeof *sink->watches);
+    sink->memory_path = mem_printf("%s/%s.servers", host->data_dir, host->name);
     *out = sink;
     return 0;
 }
@@ -132,9 +133,10 @@ static void on_kick(uv_timer_t *timer)
     ch_send_more(container_of(timer, struct sink, kick));
 }
 
-static int connect_hosts(struct sink *sink, const struct http_options *http, struct err *err)
+static int connect_hosts(struct sink *sink, uint64_t cursor, const struct http_options *http,
+                         struct err *err)
 {
-    int result = ch_watch_start(sink, http, err);
+    int result = ch_watch_start(sink, cursor, http, err);
     if (result < 0)
         return result;
     result = http_client_new(sink->host->loop, http, &sink->client, err);
@@ -148,7 +150,7 @@ static int connect_hosts(struct sink *sink, const struct http_options *http, str
 
 static int clickhouse_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
-    (void)cursor; /* the table does not keep the position */
+    ch_memory_load(&sink->hosts, sink->host->disk, sink->memory_path);
     const struct clickhouse_options *options = sink->options;
     struct buffer password = {0};
     char *ca_file = path_of(sink, options->tls_ca_file);
@@ -161,7 +163,7 @@ static int clickhouse_start(struct sink *sink, uint64_t *cursor, struct err *err
         .stall_ms = options->timeout_ms,
     };
     if (result == 0)
-        result = connect_hosts(sink, &http, err);
+        result = connect_hosts(sink, *cursor, &http, err);
     explicit_bzero(password.data, password.size);
     buffer_fini(&password);
     free(ca_file);
@@ -223,6 +225,7 @@ static void clickhouse_fini(struct sink *sink)
     gw_assert(sink->works == NULL && sink->encoding == 0);
     http_client_free(sink->client);
     ch_hosts_fini(&sink->hosts);
+    free(sink->memory_path);
     free(sink->watches);
     free(sink->shapes);
     free(sink->shards);

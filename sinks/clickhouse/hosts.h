@@ -34,6 +34,7 @@ struct ch_host {
     int64_t silent_since_ms; /* the first failure since it last answered; 0: it answers */
 
     int64_t uptime_s, uptime_at_ms; /* its word, and when; uptime_at_ms 0: none yet */
+    int64_t started_wall_s;         /* as remembered; 0: nothing is (memory.h) */
     int64_t confirmed_at_ms; /* the last block it confirmed, since the last rewind; 0: none */
 
     _Atomic bool up; /* for the metrics, as are: */

@@ -8,6 +8,7 @@
 #define TIDEGATE_SINKS_CLICKHOUSE_STATE_H
 
 #include "sinks/clickhouse/clickhouse.h"
+#include "sinks/clickhouse/memory.h"
 #include "sinks/clickhouse/probe.h"
 #include "sinks/clickhouse/work.h"
 
@@ -33,6 +34,8 @@ struct sink {
     struct table_shape *shapes; /* of each shard's table */
     struct ch_watch *watches;   /* one a host */
     struct http_client *client;
+    char *memory_path;
+    bool memory_changed, rewound_at_start;
 
     struct ch_work *works; /* open, encoding or kept; oldest first */
     uint32_t encoding;     /* jobs on worker threads */
@@ -70,8 +73,10 @@ void ch_send_give_up(struct sink *sink);
 
 /* ---- watch.c ---- */
 
-/* All hosts, on a loop of its own, at most so long. 0 when each shard has one that fits. */
-int ch_watch_start(struct sink *sink, const struct http_options *http, struct err *err);
+/* All hosts, on a loop of its own, at most so long. 0 when each shard has one that fits. What is
+ * below `cursor` was confirmed by them before. */
+int ch_watch_start(struct sink *sink, uint64_t cursor, const struct http_options *http,
+                   struct err *err);
 /* From now on through sink->client. */
 void ch_watch_begin(struct sink *sink);
 void ch_watch_tick(struct sink *sink);

@@ -46,9 +46,24 @@ static void rewind_lane(struct sink *sink, struct ch_host *host, const char *why
         sink->host->rewind(sink->host, why);
 }
 
+/* After the lane was told: killed in between, we must find the restart once more. */
+static void save_memory(struct sink *sink)
+{
+    int result = 0;
+    if (sink->memory_changed)
+        result = ch_memory_save(&sink->hosts, sink->host->disk, sink->memory_path);
+    sink->memory_changed = false;
+    if (result < 0)
+        log_event(LOG_WARN, "clickhouse_memory_failed", "sink=%s path=%s why=\"%s\"",
+                  sink->host->name, sink->memory_path, strerror(-result));
+}
+
 static void take_uptime(struct sink *sink, struct ch_host *host, const struct ch_probe *probe)
 {
-    if (probe->uptime_s < 0 || !ch_host_uptime(host, probe->uptime_s, clock_monotonic_ms()))
+    if (probe->uptime_s < 0)
+        return;
+    ch_memory_take(host, probe->uptime_s, clock_wall_ms(), &sink->memory_changed);
+    if (!ch_host_uptime(host, probe->uptime_s, clock_monotonic_ms()))
         return;
     log_event(LOG_WARN, "clickhouse_restarted", "sink=%s host=%s uptime_s=%" PRId64 " version=%s",
               sink->host->name, host->name, probe->uptime_s, probe->version);
@@ -101,6 +116,7 @@ static void take_answer(struct sink *sink, struct ch_host *host, struct ch_probe
 {
     check_peer(sink, probe);
     take_uptime(sink, host, probe);
+    save_memory(sink);
     if (probe->result < 0) {
         take_failure(sink, host, probe);
         return;
@@ -175,6 +191,30 @@ static int start_run(struct start *start, const struct http_options *http, struc
     return result;
 }
 
+/* Why what this server confirmed to the process before us may be gone; null: it is not. A server
+ * that does not answer may come back without it, and the lane would have settled it by then. */
+static const char *lost_before(struct sink *sink, struct ch_host *host,
+                               const struct ch_probe *probe)
+{
+    bool known = host->started_wall_s != 0;
+    if (probe->uptime_s < 0)
+        return known ? "the server does not answer, and confirmed readings before" : NULL;
+    if (ch_memory_take(host, probe->uptime_s, clock_wall_ms(), &sink->memory_changed))
+        return "the server was restarted while we were not running";
+    if (!known && probe->uptime_s * 1000 < sink->options->settle_ms)
+        return "the server is young, and nobody remembers when it was started";
+    return NULL;
+}
+
+static void look_back(struct sink *sink, struct ch_host *host, const struct ch_probe *probe)
+{
+    const char *why = lost_before(sink, host, probe);
+    if (why == NULL || sink->rewound_at_start || sink->confirmed_through == 0)
+        return;
+    sink->rewound_at_start = true;
+    rewind_lane(sink, host, why);
+}
+
 static void take_start_answers(struct start *start)
 {
     struct sink *sink = start->sink;
@@ -185,6 +225,7 @@ static void take_start_answers(struct start *start)
             probe->result = err_set(&probe->err, GW_EIO, "%s: no answer within %d ms",
                                     probe->host->name, START_MS_MAX);
         }
+        look_back(sink, &sink->hosts.hosts[i], probe);
         take_answer(sink, &sink->hosts.hosts[i], probe);
         sink->watches[i].asked_ms = clock_monotonic_ms();
     }
@@ -210,9 +251,12 @@ static int shard_verdict(struct sink *sink, uint32_t shard, struct err *err)
     return all_answered ? GW_EINVAL : GW_EIO;
 }
 
-int ch_watch_start(struct sink *sink, const struct http_options *http, struct err *err)
+int ch_watch_start(struct sink *sink, uint64_t cursor, const struct http_options *http,
+                   struct err *err)
 {
     struct start start = {.sink = sink};
+    if (sink->confirmed_through < cursor - 1)
+        sink->confirmed_through = cursor - 1;
     start.probes = mem_zalloc(sink->hosts.count * sizeof *start.probes);
     int result = start_run(&start, http, err);
     if (result == 0)

@@ -61,7 +61,8 @@ struct server {
     /* Says what becomes of an INSERT; null: stored. */
     void (*act)(struct server *server, const struct insert *insert, struct fake_reply *out);
     struct insert inserts[INSERTS_MAX];
-    uint32_t count, queries;
+    uint32_t count;
+    _Atomic uint32_t queries;
     uint32_t left; /* for act */
 };
 
@@ -791,6 +792,63 @@ static void a_server_that_stays_silent_after_confirming_sends_the_lane_back(void
     server_free(server);
 }
 
+/* A sink of its own, as after a restart of the gateway that had confirmed up to 500. */
+static int rewinds_of_a_new_process(const struct server *server, const char *data, bool is_up)
+{
+    struct sink_lane lane;
+    struct err err;
+    char *url = url_of(server, NULL, NULL);
+    lane_open(&lane, url);
+    lane.host.data_dir = data;
+    lane.host.rewind = on_rewind;
+    rewinds = 0;
+    assert_int_equal(sink_lane_start(&lane, 501, &err), is_up ? 0 : GW_EIO);
+    int seen = rewinds;
+    if (!is_up) /* once is enough */
+        assert_int_equal(sink_lane_start(&lane, 501, &err), GW_EIO);
+    assert_int_equal(rewinds, seen);
+    sink_lane_fini(&lane);
+    free(url);
+    return seen;
+}
+
+static void a_server_that_was_restarted_while_we_were_down_is_found_out(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 0);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 0);
+    server->started_ms = clock_monotonic_ms() - 60000;
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 1);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 0);
+    server_down(server);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, false), 1);
+    temp_dir_remove(&dir);
+    server_free(server);
+}
+
+static void a_young_server_that_nobody_remembers_is_not_trusted(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    server_down(server);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, false), 0);
+    fake_http_start(&server->http);
+    server->started_ms = clock_monotonic_ms() - 60000;
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 1);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 0);
+    char *path = mem_printf("%s/clickhouse.servers", dir.path);
+    disk_replace_file(&disk_real, path, bytes_text("garbage\n\nhttp://127.0.0.1:1/x 12\n\xff "));
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 1);
+    free(path);
+    temp_dir_remove(&dir);
+    server_free(server);
+}
+
 /* ---- start ---- */
 
 static int try_start(const char *url, const char *password_file, struct err *err)
@@ -980,6 +1038,8 @@ int main(void)
         cmocka_unit_test(a_restarted_server_gets_what_it_may_have_lost),
         cmocka_unit_test(a_connection_that_broke_is_no_restart),
         cmocka_unit_test(a_server_that_stays_silent_after_confirming_sends_the_lane_back),
+        cmocka_unit_test(a_server_that_was_restarted_while_we_were_down_is_found_out),
+        cmocka_unit_test(a_young_server_that_nobody_remembers_is_not_trusted),
         cmocka_unit_test(a_missing_table_names_the_way_out),
         cmocka_unit_test(a_server_that_is_down_may_come_later),
         cmocka_unit_test(start_takes_five_seconds_at_most),
