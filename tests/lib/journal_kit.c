@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+#include "journal/extent.h"
+#include "journal/segment.h"
+
 struct journal_options kit_options(const struct disk *disk, const char *dir)
 {
     return (struct journal_options){
@@ -62,6 +65,76 @@ uint64_t kit_append_many(struct journal *journal, int count)
         if (kit_append(journal, &err) < 0)
             break;
     return journal_next_seq(journal);
+}
+
+/* ---- journals ---- */
+
+void kit_world_open(struct kit_world *world)
+{
+    if (journal_open(&world->journal, &world->options, &world->recovery, &world->err) < 0)
+        fail_msg("%s", world->err.text);
+}
+
+void kit_world_make(struct kit_world *world)
+{
+    temp_dir_make(&world->dir);
+    fault_disk_init(&world->fault);
+    world->options = kit_options(&world->fault.disk, world->dir.path);
+    kit_world_open(world);
+}
+
+void kit_world_end(struct kit_world *world)
+{
+    journal_close(world->journal);
+    fault_disk_fini(&world->fault);
+    temp_dir_remove(&world->dir);
+}
+
+struct journal *kit_open(const char *dir, struct journal_recovery *recovery)
+{
+    const struct journal_options options = kit_options(&disk_real, dir);
+    struct journal *journal;
+    struct err err;
+    if (journal_open(&journal, &options, recovery, &err) < 0)
+        fail_msg("it does not open: %s", err.text);
+    return journal;
+}
+
+static void find_offsets(struct kit_log *log)
+{
+    uint64_t at = SEGMENT_HEADER_BYTES;
+    while (at < log->bytes.size) {
+        assert_true(log->extents < KIT_LOG_EXTENTS_MAX);
+        log->offsets[log->extents++] = at;
+        struct reader in = reader_of(bytes_of(log->bytes.data + at + 72, 4));
+        at += extent_disk_bytes(reader_u32_le(&in));
+    }
+    log->offsets[log->extents] = at;
+    assert_int_equal(at, log->bytes.size);
+}
+
+void kit_log_make(struct kit_log *log, int segments, int extents)
+{
+    *log = (struct kit_log){.extents = 0};
+    temp_dir_make(&log->dir);
+    struct journal_recovery recovery;
+    struct journal *journal = kit_open(log->dir.path, &recovery);
+    for (int i = 0; i < segments; i++) {
+        kit_append_many(journal, extents);
+        journal_rotate(journal);
+    }
+    journal_close(journal);
+    assert_true(
+        kit_segment_path(log->dir.path, (size_t)segments - 1, log->segment, sizeof log->segment));
+    kit_load(log->segment, &log->bytes);
+    find_offsets(log);
+    assert_int_equal(log->extents, extents);
+}
+
+void kit_log_end(struct kit_log *log)
+{
+    buffer_fini(&log->bytes);
+    temp_dir_remove(&log->dir);
 }
 
 static void check_extent(const struct extent *extent, struct kit_seen *seen)

@@ -17,38 +17,8 @@
 #include "lib/journal_kit.h"
 #include "lib/temp_dir.h"
 
-struct world {
-    struct temp_dir dir;
-    struct fault_disk fault;
-    struct journal_options options;
-    struct journal *journal;
-    struct journal_recovery recovery;
-    struct err err;
-};
-
-static void world_open(struct world *world)
-{
-    if (journal_open(&world->journal, &world->options, &world->recovery, &world->err) < 0)
-        fail_msg("%s", world->err.text);
-}
-
-static void world_make(struct world *world)
-{
-    temp_dir_make(&world->dir);
-    fault_disk_init(&world->fault);
-    world->options = kit_options(&world->fault.disk, world->dir.path);
-    world_open(world);
-}
-
-static void world_end(struct world *world)
-{
-    journal_close(world->journal);
-    fault_disk_fini(&world->fault);
-    temp_dir_remove(&world->dir);
-}
-
 /* An extent of `size` bytes that do not compress. */
-static int append_size(struct world *world, size_t size)
+static int append_size(struct kit_world *world, size_t size)
 {
     uint8_t *data = mem_alloc(size);
     uint64_t random = size + 1;
@@ -75,7 +45,7 @@ static void count_row(void *arg, const struct journal_segment_info *info)
     ++*(int *)arg;
 }
 
-static int segments(struct world *world)
+static int segments(struct kit_world *world)
 {
     int count = 0;
     journal_segments(world->journal, count_row, &count);
@@ -86,11 +56,11 @@ static void what_was_appended_is_read_back_before_and_after_reopening(void **sta
 {
     (void)state;
     for (int level = 0; level <= 1; level++) {
-        struct world world;
-        world_make(&world);
+        struct kit_world world;
+        kit_world_make(&world);
         journal_close(world.journal);
         world.options.compression_level = level;
-        world_open(&world);
+        kit_world_open(&world);
         for (int i = 0; i < 60; i++) {
             assert_int_equal(kit_append(world.journal, &world.err), 0);
             if (i % 25 == 24)
@@ -102,21 +72,21 @@ static void what_was_appended_is_read_back_before_and_after_reopening(void **sta
             assert_int_equal(seen.extents, 60);
             assert_int_equal(seen.wrong + seen.lost, 0);
             journal_close(world.journal);
-            world_open(&world);
+            kit_world_open(&world);
             assert_int_equal(world.recovery.extents, 60);
             assert_int_equal(world.recovery.segments, 3);
             assert_int_equal(world.recovery.next_seq, 1 + 60 * KIT_SEQS);
             assert_int_equal(world.recovery.torn_bytes + world.recovery.damaged_extents, 0);
         }
-        world_end(&world);
+        kit_world_end(&world);
     }
 }
 
 static void reading_begins_with_the_extent_that_holds_the_number(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 10; i++) {
         kit_append(world.journal, &world.err);
         if (i % 4 == 3)
@@ -132,14 +102,14 @@ static void reading_begins_with_the_extent_that_holds_the_number(void **state)
     kit_read(world.journal, 10 * KIT_SEQS + 1, &seen);
     assert_int_equal(seen.extents, 0);
     assert_int_equal(seen.lost, 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void a_gap_is_told_before_the_extent_behind_it(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     kit_append(world.journal, &world.err);
     const struct extent behind = {
         .first_seq = 100, .seq_count = 2, .kind = EXTENT_BATCH, .body = bytes_text("x")};
@@ -156,14 +126,14 @@ static void a_gap_is_told_before_the_extent_behind_it(void **state)
     assert_int_equal(extent.first_seq, 100);
     assert_int_equal(journal_reader_next(reader, &extent, &world.err), JOURNAL_END);
     journal_reader_free(reader);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void a_reader_at_the_end_goes_on_with_what_is_appended_and_rotated(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     struct journal_reader *reader;
     struct extent extent;
     journal_reader_new(world.journal, 1, &reader, &world.err);
@@ -176,14 +146,14 @@ static void a_reader_at_the_end_goes_on_with_what_is_appended_and_rotated(void *
             journal_rotate(world.journal);
     }
     journal_reader_free(reader);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void a_read_error_is_told_and_the_next_call_tries_again(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     kit_append_many(world.journal, 3);
     struct journal_reader *reader;
     struct extent extent;
@@ -205,34 +175,34 @@ static void a_read_error_is_told_and_the_next_call_tries_again(void **state)
         fault_disk_fail(&world.fault, FAULT_ANY, 0, 0, false);
         journal_reader_free(reader);
     }
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void full_segments_rotate_and_give_back_what_they_did_not_use(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 10; i++)
         assert_int_equal(append_size(&world, 300000), 0);
     assert_int_equal(segments(&world), 4);
     assert_in_range(journal_bytes(world.journal), 3000000, 3000000 + (1 << 20));
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void an_extent_larger_than_a_segment_gets_a_larger_segment(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     assert_int_equal(append_size(&world, 100), 0);
     assert_int_equal(append_size(&world, 5 << 20), 0);
     assert_int_equal(append_size(&world, 100), 0);
     journal_close(world.journal);
-    world_open(&world);
+    kit_world_open(&world);
     assert_int_equal(world.recovery.next_seq, 4);
     assert_int_equal(world.recovery.damaged_extents, 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 /* ---- full ---- */
@@ -240,11 +210,11 @@ static void an_extent_larger_than_a_segment_gets_a_larger_segment(void **state)
 static void append_reports_full_at_max_bytes_and_goes_on_after_retention(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     journal_close(world.journal);
     world.options.max_bytes = 3 << 20;
-    world_open(&world);
+    kit_world_open(&world);
     int rc;
     while ((rc = append_size(&world, 300000)) == 0)
         assert_true(journal_bytes(world.journal) <= 3 << 20);
@@ -256,17 +226,17 @@ static void append_reports_full_at_max_bytes_and_goes_on_after_retention(void **
     assert_int_equal(journal_retain(world.journal, next, 0, 0, 0, &world.err), 0);
     assert_int_equal(append_size(&world, 300000), 0);
     assert_int_equal(journal_next_seq(world.journal), next + 1);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void append_reports_full_below_the_reserve(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     journal_close(world.journal);
     world.options.reserve_bytes = 50 << 20;
-    world_open(&world);
+    kit_world_open(&world);
     world.fault.space_limit = 51 << 20;
     assert_int_equal(append_size(&world, 100), 0);
     journal_rotate(world.journal);
@@ -275,7 +245,7 @@ static void append_reports_full_below_the_reserve(void **state)
     assert_non_null(strstr(world.err.text, "reserve"));
     world.fault.space_limit += 1;
     assert_int_equal(append_size(&world, 100), 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void append_reports_full_disk_and_leaves_nothing_behind(void **state)
@@ -284,8 +254,8 @@ static void append_reports_full_disk_and_leaves_nothing_behind(void **state)
     const enum fault_call calls[] = {FAULT_OPEN, FAULT_ALLOCATE, FAULT_PWRITE, FAULT_DATASYNC,
                                      FAULT_RENAME};
     for (size_t i = 0; i < array_count(calls); i++) {
-        struct world world;
-        world_make(&world);
+        struct kit_world world;
+        kit_world_make(&world);
         assert_int_equal(append_size(&world, 100), 0);
         journal_rotate(world.journal);
         fault_disk_fail(&world.fault, calls[i], 1, i % 2 ? ENOSPC : EDQUOT, true);
@@ -297,15 +267,15 @@ static void append_reports_full_disk_and_leaves_nothing_behind(void **state)
         assert_int_equal(names.count, 3); /* the segment, journal, lock */
         disk_names_fini(&names);
         assert_int_equal(append_size(&world, 100), 0);
-        world_end(&world);
+        kit_world_end(&world);
     }
 }
 
 static void a_file_system_that_cannot_reserve_grows_the_file(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     fault_disk_fail(&world.fault, FAULT_ALLOCATE, 1, EOPNOTSUPP, true);
     for (int i = 0; i < 10; i++)
         assert_int_equal(append_size(&world, 300000), 0);
@@ -316,16 +286,16 @@ static void a_file_system_that_cannot_reserve_grows_the_file(void **state)
     world.fault.space_limit = 0;
     assert_int_equal(append_size(&world, 100), 0);
     journal_close(world.journal);
-    world_open(&world);
+    kit_world_open(&world);
     assert_int_equal(world.recovery.next_seq, 12);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void limits_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     struct journal_options options = world.options;
     struct journal *journal;
     options.segment_bytes = 1000;
@@ -338,7 +308,7 @@ static void limits_that_make_no_sense_are_refused(void **state)
         .first_seq = 1, .seq_count = 1, .kind = EXTENT_BATCH, .body = bytes_of(nothing, 300 << 20)};
     assert_int_equal(journal_append(world.journal, &huge, &world.err), GW_ELIMIT);
     assert_int_equal(append_size(&world, 1), 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 /* ---- others ---- */
@@ -346,8 +316,8 @@ static void limits_that_make_no_sense_are_refused(void **state)
 static void a_second_opening_is_refused_and_names_the_pid(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     char pid[32];
     snprintf(pid, sizeof pid, "pid %d", (int)getpid());
     pid_t child = fork();
@@ -370,7 +340,7 @@ static void a_second_opening_is_refused_and_names_the_pid(void **state)
     assert_int_equal(journal_open(&journal, &options, &world.recovery, &world.err), 0);
     assert_int_equal(journal_next_seq(journal), 1 + KIT_SEQS);
     journal_close(journal);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void count_call(void *arg)
@@ -381,8 +351,8 @@ static void count_call(void *arg)
 static void watchers_hear_each_append_and_no_failure(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     int calls[17] = {0};
     for (int i = 0; i < 16; i++)
         assert_int_equal(journal_watch(world.journal, count_call, &calls[i]), 0);
@@ -393,12 +363,12 @@ static void watchers_hear_each_append_and_no_failure(void **state)
     assert_int_equal(calls[0], 3);
     assert_int_equal(calls[15], 3);
     assert_int_equal(calls[16], 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void *wake_later(void *arg)
 {
-    struct world *world = arg;
+    struct kit_world *world = arg;
     journal_wait(world->journal, UINT64_MAX, 20);
     kit_append(world->journal, &world->err);
     journal_wait(world->journal, UINT64_MAX, 20);
@@ -409,8 +379,8 @@ static void *wake_later(void *arg)
 static void waiting_ends_with_an_append_a_wake_or_the_time(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     assert_false(journal_wait(world.journal, 1, 10));
     pthread_t thread;
     pthread_create(&thread, NULL, wake_later, &world);
@@ -418,11 +388,11 @@ static void waiting_ends_with_an_append_a_wake_or_the_time(void **state)
     journal_wait(world.journal, UINT64_MAX,
                  10000); /* ends by the wake: the test has a time limit */
     pthread_join(thread, NULL);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 struct side {
-    struct world *world;
+    struct kit_world *world;
     _Atomic bool stop;
     uint64_t extents;
     bool wrong;
@@ -471,8 +441,8 @@ static void *retain_beside(void *arg)
 static void readers_and_retention_run_beside_the_appender(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     struct side side = {.world = &world};
     struct side keeper = {.world = &world};
     pthread_t reader, retainer;
@@ -489,7 +459,7 @@ static void readers_and_retention_run_beside_the_appender(void **state)
     pthread_join(retainer, NULL);
     assert_false(side.wrong);
     assert_true(side.extents > 0);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 int main(void)

@@ -17,48 +17,10 @@
 #include "lib/temp_dir.h"
 
 /* A journal of one or more segments, and the bytes of its last. */
-struct world {
-    struct temp_dir dir;
-    char segment[320];
-    struct buffer bytes;
-};
-
-static struct journal *open_journal(const char *dir, struct journal_recovery *recovery)
-{
-    const struct journal_options options = kit_options(&disk_real, dir);
-    struct journal *journal;
-    struct err err;
-    if (journal_open(&journal, &options, recovery, &err) < 0)
-        fail_msg("it does not open: %s", err.text);
-    return journal;
-}
-
-static void world_make(struct world *world, int segments, int extents)
-{
-    *world = (struct world){0};
-    temp_dir_make(&world->dir);
-    struct journal_recovery recovery;
-    struct journal *journal = open_journal(world->dir.path, &recovery);
-    for (int i = 0; i < segments; i++) {
-        kit_append_many(journal, extents);
-        journal_rotate(journal);
-    }
-    journal_close(journal);
-    assert_true(kit_segment_path(world->dir.path, (size_t)segments - 1, world->segment,
-                                 sizeof world->segment));
-    kit_load(world->segment, &world->bytes);
-}
-
-static void world_end(struct world *world)
-{
-    buffer_fini(&world->bytes);
-    temp_dir_remove(&world->dir);
-}
-
-static void reopen_and_read(struct world *world, struct journal_recovery *recovery,
+static void reopen_and_read(struct kit_log *world, struct journal_recovery *recovery,
                             struct kit_seen *seen)
 {
-    struct journal *journal = open_journal(world->dir.path, recovery);
+    struct journal *journal = kit_open(world->dir.path, recovery);
     kit_read(journal, 1, seen);
     assert_int_equal(seen->wrong, 0);
     journal_close(journal);
@@ -67,8 +29,8 @@ static void reopen_and_read(struct world *world, struct journal_recovery *recove
 static void a_missing_segment_is_told_as_a_lost_range(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 3, 2);
+    struct kit_log world;
+    kit_log_make(&world, 3, 2);
     char middle[320];
     assert_true(kit_segment_path(world.dir.path, 1, middle, sizeof middle));
     assert_int_equal(unlink(middle), 0);
@@ -78,14 +40,14 @@ static void a_missing_segment_is_told_as_a_lost_range(void **state)
     assert_int_equal(recovery.damaged_extents, 1);
     assert_int_equal(seen.extents, 4);
     assert_int_equal(seen.lost, 2 * KIT_SEQS);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void both_header_copies_gone_keep_the_extents_readable(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 2, 3);
+    struct kit_log world;
+    kit_log_make(&world, 2, 3);
     memset(world.bytes.data, 0xff, SEGMENT_HEADER_BYTES);
     kit_store(world.segment, buffer_bytes(&world.bytes));
     struct journal_recovery recovery;
@@ -94,33 +56,33 @@ static void both_header_copies_gone_keep_the_extents_readable(void **state)
     assert_int_equal(recovery.damaged_extents, 1);
     assert_int_equal(seen.extents, 6);
     assert_int_equal(seen.lost, 0);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void the_identity_survives_the_loss_of_its_file(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 2);
+    struct kit_log world;
+    kit_log_make(&world, 1, 2);
     struct journal_recovery recovery;
-    struct journal *journal = open_journal(world.dir.path, &recovery);
+    struct journal *journal = kit_open(world.dir.path, &recovery);
     uint64_t identity = journal_identity(journal).bits;
     journal_close(journal);
     char path[320];
     snprintf(path, sizeof path, "%s/journal", world.dir.path);
     assert_int_equal(unlink(path), 0);
-    journal = open_journal(world.dir.path, &recovery);
+    journal = kit_open(world.dir.path, &recovery);
     assert_int_equal(journal_identity(journal).bits, identity);
     journal_close(journal);
     struct buffer bytes = {0};
     kit_load(path, &bytes); /* written again */
     bytes.data[10] ^= 1;
     kit_store(path, buffer_bytes(&bytes));
-    journal = open_journal(world.dir.path, &recovery);
+    journal = kit_open(world.dir.path, &recovery);
     assert_int_equal(journal_identity(journal).bits, identity);
     journal_close(journal);
     buffer_fini(&bytes);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void expect_refusal(const struct journal_options *options, int code, const char *says)
@@ -137,8 +99,8 @@ static void expect_refusal(const struct journal_options *options, int code, cons
 static void another_journals_identity_and_kind_are_refused(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 2);
+    struct kit_log world;
+    kit_log_make(&world, 1, 2);
     struct journal_options options = kit_options(&disk_real, world.dir.path);
     options.identity.bits = 42;
     expect_refusal(&options, GW_EINVAL, "000000000000002a");
@@ -146,15 +108,15 @@ static void another_journals_identity_and_kind_are_refused(void **state)
     options.kind = JOURNAL_DEAD;
     expect_refusal(&options, GW_EINVAL, "kind");
     kit_assert_whole(world.dir.path, 1 + 2 * KIT_SEQS);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void a_copied_foreign_or_linked_segment_is_refused(void **state)
 {
     (void)state;
-    struct world world, other;
-    world_make(&world, 1, 2);
-    world_make(&other, 1, 2);
+    struct kit_log world, other;
+    kit_log_make(&world, 1, 2);
+    kit_log_make(&other, 1, 2);
     struct journal_options options = kit_options(&disk_real, world.dir.path);
     char path[320];
     snprintf(path, sizeof path, "%s/%020d.log", world.dir.path, 9);
@@ -167,8 +129,8 @@ static void a_copied_foreign_or_linked_segment_is_refused(void **state)
     expect_refusal(&options, GW_EIO, "not a regular file");
     assert_int_equal(unlink(path), 0);
     kit_assert_whole(world.dir.path, 1 + 2 * KIT_SEQS);
-    world_end(&other);
-    world_end(&world);
+    kit_log_end(&other);
+    kit_log_end(&world);
 }
 
 static void make_newer(uint8_t *half, size_t size)
@@ -180,8 +142,8 @@ static void make_newer(uint8_t *half, size_t size)
 static void a_newer_format_is_refused_and_nothing_is_written(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 2);
+    struct kit_log world;
+    kit_log_make(&world, 1, 2);
     struct journal_options options = kit_options(&disk_real, world.dir.path);
     struct buffer newer = {0};
     buffer_add_bytes(&newer, buffer_bytes(&world.bytes));
@@ -202,7 +164,7 @@ static void a_newer_format_is_refused_and_nothing_is_written(void **state)
     expect_refusal(&options, GW_EVERSION, "format 2, this program reads up to 1");
     buffer_fini(&after);
     buffer_fini(&newer);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void a_damaged_identity_with_no_segment_is_refused(void **state)
@@ -221,8 +183,8 @@ static void a_damaged_identity_with_no_segment_is_refused(void **state)
 static void read_only_changes_nothing(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 3);
+    struct kit_log world;
+    kit_log_make(&world, 1, 3);
     buffer_add_text(&world.bytes, "torn bytes");
     kit_store(world.segment, buffer_bytes(&world.bytes));
     struct journal_options options = kit_options(&disk_real, world.dir.path);
@@ -242,7 +204,7 @@ static void read_only_changes_nothing(void **state)
     options.dir = "/nonexistent/tidegate";
     expect_refusal(&options, GW_ENOENT, "/nonexistent/tidegate");
     buffer_fini(&after);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 int main(void)

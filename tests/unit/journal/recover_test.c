@@ -19,71 +19,16 @@
 #include "lib/temp_dir.h"
 
 /* A journal of one or more segments, and the bytes of its last. */
-struct world {
-    struct temp_dir dir;
-    char segment[320];
-    struct buffer bytes;
-    uint64_t offsets[64]; /* of the extents in the last segment, and behind them */
-    size_t extents;
-};
-
-static struct journal *open_journal(const char *dir, struct journal_recovery *recovery)
-{
-    const struct journal_options options = kit_options(&disk_real, dir);
-    struct journal *journal;
-    struct err err;
-    if (journal_open(&journal, &options, recovery, &err) < 0)
-        fail_msg("it does not open: %s", err.text);
-    return journal;
-}
-
-static void find_offsets(struct world *world)
-{
-    uint64_t at = SEGMENT_HEADER_BYTES;
-    world->extents = 0;
-    while (at < world->bytes.size) {
-        world->offsets[world->extents++] = at;
-        struct reader in = reader_of(bytes_of(world->bytes.data + at + 72, 4));
-        at += extent_disk_bytes(reader_u32_le(&in));
-    }
-    world->offsets[world->extents] = at;
-    assert_int_equal(at, world->bytes.size);
-}
-
-static void world_make(struct world *world, int segments, int extents)
-{
-    *world = (struct world){0};
-    temp_dir_make(&world->dir);
-    struct journal_recovery recovery;
-    struct journal *journal = open_journal(world->dir.path, &recovery);
-    for (int i = 0; i < segments; i++) {
-        kit_append_many(journal, extents);
-        journal_rotate(journal);
-    }
-    journal_close(journal);
-    assert_true(kit_segment_path(world->dir.path, (size_t)segments - 1, world->segment,
-                                 sizeof world->segment));
-    kit_load(world->segment, &world->bytes);
-    find_offsets(world);
-    assert_int_equal(world->extents, extents);
-}
-
-static void world_end(struct world *world)
-{
-    buffer_fini(&world->bytes);
-    temp_dir_remove(&world->dir);
-}
-
-static void reopen_and_read(struct world *world, struct journal_recovery *recovery,
+static void reopen_and_read(struct kit_log *world, struct journal_recovery *recovery,
                             struct kit_seen *seen)
 {
-    struct journal *journal = open_journal(world->dir.path, recovery);
+    struct journal *journal = kit_open(world->dir.path, recovery);
     kit_read(journal, 1, seen);
     assert_int_equal(seen->wrong, 0);
     journal_close(journal);
 }
 
-static bool torn_copy_exists(const struct world *world, uint64_t *size)
+static bool torn_copy_exists(const struct kit_log *world, uint64_t *size)
 {
     char path[320];
     snprintf(path, sizeof path, "%.*s.torn", (int)strlen(world->segment) - 4, world->segment);
@@ -108,8 +53,8 @@ static bool all_zero(const uint8_t *data, size_t size)
 static void a_tail_torn_at_any_byte_is_cut_and_kept_beside(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     for (uint64_t cut = world.offsets[2]; cut < world.bytes.size; cut++) {
         kit_store(world.segment, bytes_of(world.bytes.data, (size_t)cut));
         size_t whole = cut < world.offsets[3] ? 2 : 3;
@@ -126,14 +71,14 @@ static void a_tail_torn_at_any_byte_is_cut_and_kept_beside(void **state)
         assert_int_equal(torn_copy_exists(&world, &torn), anything);
         assert_int_equal(recovery.torn_bytes, torn);
     }
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void any_sector_of_the_last_extent_gone_leaves_the_ones_before(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     for (uint64_t at = world.offsets[3]; at < world.bytes.size; at += EXTENT_ALIGN) {
         struct buffer copy = {0};
         buffer_add_bytes(&copy, buffer_bytes(&world.bytes));
@@ -146,14 +91,14 @@ static void any_sector_of_the_last_extent_gone_leaves_the_ones_before(void **sta
         assert_int_equal(recovery.next_seq, 1 + 3 * KIT_SEQS);
         buffer_fini(&copy);
     }
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void garbage_behind_the_end_is_cut(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 3);
+    struct kit_log world;
+    kit_log_make(&world, 1, 3);
     for (size_t garbage = 1; garbage < 4096; garbage = garbage * 2 + 1) {
         struct buffer copy = {0};
         buffer_add_bytes(&copy, buffer_bytes(&world.bytes));
@@ -168,14 +113,14 @@ static void garbage_behind_the_end_is_cut(void **state)
         buffer_fini(&copy);
     }
     kit_assert_whole(world.dir.path, 1 + 3 * KIT_SEQS);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void reserved_zeros_are_no_damage(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 3);
+    struct kit_log world;
+    kit_log_make(&world, 1, 3);
     memset(buffer_reserve(&world.bytes, 1 << 20), 0, 1 << 20);
     world.bytes.size += 1 << 20;
     kit_store(world.segment, buffer_bytes(&world.bytes));
@@ -187,15 +132,15 @@ static void reserved_zeros_are_no_damage(void **state)
     assert_int_equal(recovery.damaged_extents, 0);
     assert_false(torn_copy_exists(&world, &torn));
     assert_int_equal(seen.extents, 3);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 /* Bytes of an older life: whole extents, right checksums, of another segment of this journal. */
 static void whole_extents_of_another_segment_are_refused(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 2, 3);
+    struct kit_log world;
+    kit_log_make(&world, 2, 3);
     char other[320];
     assert_true(kit_segment_path(world.dir.path, 0, other, sizeof other));
     struct buffer old = {0};
@@ -209,15 +154,15 @@ static void whole_extents_of_another_segment_are_refused(void **state)
     assert_int_equal(recovery.next_seq, 1 + 6 * KIT_SEQS);
     assert_true(recovery.torn_bytes > 0);
     buffer_fini(&old);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 /* The same segment, the same offset, the same journal: only the salt tells that it is older. */
 static void whole_extents_of_an_older_cycle_are_refused(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     struct buffer old = {0};
     buffer_add_bytes(&old, buffer_bytes(&world.bytes));
     /* Write the segment anew with another salt: header and three extents; the fourth stays. */
@@ -239,7 +184,7 @@ static void whole_extents_of_an_older_cycle_are_refused(void **state)
     assert_int_equal(seen.extents, 3);
     assert_int_equal(recovery.next_seq, 1 + 3 * KIT_SEQS);
     buffer_fini(&old);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 /* ---- the middle ---- */
@@ -249,11 +194,11 @@ static void whole_extents_of_an_older_cycle_are_refused(void **state)
 static void a_flipped_bit_at_any_byte_is_detected_and_neighbours_delivered(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     char second[320];
     struct journal_recovery recovery;
-    struct journal *journal = open_journal(world.dir.path, &recovery);
+    struct journal *journal = kit_open(world.dir.path, &recovery);
     kit_append_many(journal, 1); /* a successor: the first segment is sealed now */
     journal_close(journal);
     assert_true(kit_segment_path(world.dir.path, 1, second, sizeof second));
@@ -262,7 +207,7 @@ static void a_flipped_bit_at_any_byte_is_detected_and_neighbours_delivered(void 
         world.bytes.data[at] ^= bit;
         kit_store(world.segment, buffer_bytes(&world.bytes));
         struct kit_seen seen;
-        journal = open_journal(world.dir.path, &recovery);
+        journal = kit_open(world.dir.path, &recovery);
         kit_read(journal, 1, &seen);
         journal_close(journal);
         assert_int_equal(seen.wrong, 0);
@@ -274,7 +219,7 @@ static void a_flipped_bit_at_any_byte_is_detected_and_neighbours_delivered(void 
             assert_int_equal(recovery.damaged_extents, 1);
         world.bytes.data[at] ^= bit;
     }
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void count_lines(void *arg, const char *text)
@@ -286,8 +231,8 @@ static void count_lines(void *arg, const char *text)
 static void verify_finds_each_flipped_sector(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 2, 3);
+    struct kit_log world;
+    kit_log_make(&world, 2, 3);
     char first[320];
     struct journal_recovery recovery;
     struct err err;
@@ -311,16 +256,16 @@ static void verify_finds_each_flipped_sector(void **state)
             bytes.data[at] ^= 0x10;
     }
     buffer_fini(&bytes);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void damage_while_running_is_told_to_the_reader_and_passed(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     struct journal_recovery recovery;
-    struct journal *journal = open_journal(world.dir.path, &recovery);
+    struct journal *journal = kit_open(world.dir.path, &recovery);
     memset(world.bytes.data + world.offsets[1], 0xa5, 600); /* header and body of the second */
     kit_store(world.segment, buffer_bytes(&world.bytes));
     struct kit_seen seen;
@@ -329,16 +274,16 @@ static void damage_while_running_is_told_to_the_reader_and_passed(void **state)
     assert_int_equal(seen.lost, KIT_SEQS);
     assert_int_equal(seen.wrong, 0);
     journal_close(journal);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 static void the_last_extent_damaged_while_running_is_told_at_the_end(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 1, 4);
+    struct kit_log world;
+    kit_log_make(&world, 1, 4);
     struct journal_recovery recovery;
-    struct journal *journal = open_journal(world.dir.path, &recovery);
+    struct journal *journal = kit_open(world.dir.path, &recovery);
     world.bytes.data[world.offsets[3] + 200] ^= 1;
     kit_store(world.segment, buffer_bytes(&world.bytes));
     struct kit_seen seen;
@@ -346,7 +291,7 @@ static void the_last_extent_damaged_while_running_is_told_at_the_end(void **stat
     assert_int_equal(seen.extents, 3);
     assert_int_equal(seen.lost, KIT_SEQS);
     journal_close(journal);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 /* A length from the disk is not believed: the header's own checksum, the limits and the file's size
@@ -354,8 +299,8 @@ static void the_last_extent_damaged_while_running_is_told_at_the_end(void **stat
 static void a_header_that_claims_a_huge_body_takes_no_memory_and_no_neighbour(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 2, 3);
+    struct kit_log world;
+    kit_log_make(&world, 2, 3);
     char first[320];
     assert_true(kit_segment_path(world.dir.path, 0, first, sizeof first));
     struct buffer bytes = {0};
@@ -371,7 +316,7 @@ static void a_header_that_claims_a_huge_body_takes_no_memory_and_no_neighbour(vo
     assert_int_equal(seen.extents, 5);
     assert_int_equal(seen.lost, KIT_SEQS);
     buffer_fini(&bytes);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 /* A payload may hold the bytes of an extent; it is never taken for one. */
@@ -438,10 +383,10 @@ static void sum_up(void *arg, const struct journal_segment_info *info)
 static void old_segments_are_taken_from_their_successors_and_damage_in_them_is_read(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world, 25, 2);
+    struct kit_log world;
+    kit_log_make(&world, 25, 2);
     struct journal_recovery recovery;
-    struct journal *journal = open_journal(world.dir.path, &recovery);
+    struct journal *journal = kit_open(world.dir.path, &recovery);
     assert_int_equal(recovery.segments, 25);
     assert_int_equal(recovery.extents, 50);
     struct journal_segment_info sum = {.extents = 0};
@@ -472,7 +417,7 @@ static void old_segments_are_taken_from_their_successors_and_damage_in_them_is_r
     assert_int_equal(recovery.damaged_extents, 1);
     assert_int_equal(recovery.damaged_seqs, 2 * KIT_SEQS);
     buffer_fini(&bytes);
-    world_end(&world);
+    kit_log_end(&world);
 }
 
 int main(void)

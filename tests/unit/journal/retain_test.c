@@ -13,43 +13,13 @@
 #include "lib/journal_kit.h"
 #include "lib/temp_dir.h"
 
-struct world {
-    struct temp_dir dir;
-    struct fault_disk fault;
-    struct journal_options options;
-    struct journal *journal;
-    struct journal_recovery recovery;
-    struct err err;
-};
-
-static void world_open(struct world *world)
-{
-    if (journal_open(&world->journal, &world->options, &world->recovery, &world->err) < 0)
-        fail_msg("%s", world->err.text);
-}
-
-static void world_make(struct world *world)
-{
-    temp_dir_make(&world->dir);
-    fault_disk_init(&world->fault);
-    world->options = kit_options(&world->fault.disk, world->dir.path);
-    world_open(world);
-}
-
-static void world_end(struct world *world)
-{
-    journal_close(world->journal);
-    fault_disk_fini(&world->fault);
-    temp_dir_remove(&world->dir);
-}
-
 static void count_row(void *arg, const struct journal_segment_info *info)
 {
     (void)info;
     ++*(int *)arg;
 }
 
-static int segments(struct world *world)
+static int segments(struct kit_world *world)
 {
     int count = 0;
     journal_segments(world->journal, count_row, &count);
@@ -59,8 +29,8 @@ static int segments(struct world *world)
 static void retention_never_passes_what_is_needed_nor_the_newest(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 10; i++) {
         kit_append_many(world.journal, 2);
         journal_rotate(world.journal);
@@ -78,16 +48,16 @@ static void retention_never_passes_what_is_needed_nor_the_newest(void **state)
     }
     assert_int_equal(segments(&world), 1);
     journal_close(world.journal);
-    world_open(&world);
+    kit_world_open(&world);
     assert_int_equal(world.recovery.next_seq, 1 + 10 * in_segment);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void retention_keeps_history_by_age_and_size(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 10; i++) {
         kit_append_many(world.journal, 2); /* received 1000 + sequence number */
         journal_rotate(world.journal);
@@ -102,14 +72,14 @@ static void retention_keeps_history_by_age_and_size(void **state)
     assert_int_equal(segments(&world), 7);
     assert_int_equal(journal_retain(world.journal, all, 5000, bytes - 1, 6020, &world.err), 0);
     assert_int_equal(segments(&world), 6);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void retention_that_fails_to_remove_keeps_the_segment_in_its_books(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 4; i++) {
         kit_append_many(world.journal, 1);
         journal_rotate(world.journal);
@@ -122,14 +92,14 @@ static void retention_that_fails_to_remove_keeps_the_segment_in_its_books(void *
     fault_disk_fail(&world.fault, FAULT_SYNC_DIR, 1, EIO, false);
     assert_int_equal(journal_retain(world.journal, UINT64_MAX, 0, 0, 0, &world.err), GW_EIO);
     assert_int_equal(segments(&world), 1);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 static void a_reader_in_a_removed_segment_goes_on_behind_it(void **state)
 {
     (void)state;
-    struct world world;
-    world_make(&world);
+    struct kit_world world;
+    kit_world_make(&world);
     for (int i = 0; i < 4; i++) {
         kit_append_many(world.journal, 2);
         journal_rotate(world.journal);
@@ -146,7 +116,7 @@ static void a_reader_in_a_removed_segment_goes_on_behind_it(void **state)
     assert_int_equal(journal_reader_next(reader, &extent, &world.err), JOURNAL_EXTENT);
     assert_int_equal(extent.first_seq, first);
     journal_reader_free(reader);
-    world_end(&world);
+    kit_world_end(&world);
 }
 
 int main(void)
