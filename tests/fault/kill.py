@@ -32,7 +32,7 @@ ORACLE = """
 import duckdb, json, sys
 folder, ledger = sys.argv[1], sys.argv[2]
 db = duckdb.connect()
-db.execute("SET TimeZone='UTC'")
+db.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
 db.execute(f"create view rows as select vendor, device, metric, epoch_ms(ts) as ts_ms, value, seq, gateway, "
            f"quality, flags from read_parquet('{folder}/*/*.parquet')")
 db.execute(f"create table sent as select column0 as outcome, column1 as number, column2 as vendor, "

@@ -211,7 +211,7 @@ def reader_missing():
 QUERY = """
 import duckdb, json, sys
 connection = duckdb.connect()
-connection.execute("SET TimeZone='UTC'")
+connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")  # it would print after two seconds
 files = sys.argv[1] + "/*/*.parquet"
 print(json.dumps(connection.execute(sys.argv[2].replace("parquet", "read_parquet('" + files + "')")).fetchall(),
                  default=str))
