@@ -18,7 +18,6 @@
 #include "lib/journal_kit.h"
 #include "lib/temp_dir.h"
 
-/* A journal of one or more segments, and the bytes of its last. */
 static void reopen_and_read(struct kit_log *world, struct journal_recovery *recovery,
                             struct kit_seen *seen)
 {
