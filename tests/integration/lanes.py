@@ -84,6 +84,28 @@ def test_a_lane_added_later_starts_where_its_option_says():
         assert lane(gateway, "all")["rows"] == readings + later + more
 
 
+def test_what_a_lane_never_had_to_send_is_not_its_lag():
+    with Gateway(config=config("{type: discard, name: first}")) as gateway:
+        gateway.start()
+        fill(gateway, 200)
+        gateway.settled()
+        before = gateway.status()["readings"]
+        gateway.stop()
+        gateway.config = config("{type: discard, name: first}", "{type: discard, name: late, start: latest, delay: 1h}",
+                                "{type: discard, name: all, delay: 1h}")
+        gateway.start()
+        fill(gateway, 100)
+        readings = gateway.status()["readings"]
+        late, whole = lane(gateway, "late"), lane(gateway, "all")
+        assert (late["lag_messages"], late["lag_readings"]) == (100, readings - before), (late, before, readings)
+        assert (whole["lag_messages"], whole["lag_readings"]) == (300, readings), (whole, readings)
+        # The same after a restart, from the cursor.
+        gateway.stop()
+        gateway.start()
+        late = lane(gateway, "late")
+        assert (late["lag_messages"], late["lag_readings"]) == (100, readings - before), (late, before, readings)
+
+
 def test_a_stated_start_does_not_move_a_cursor_that_is_there():
     with Gateway(config=config("{type: discard, name: one}")) as gateway:
         gateway.start()
