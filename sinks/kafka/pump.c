@@ -40,8 +40,9 @@ static void on_kick(uv_timer_t *timer)
 
 void kick(struct sink *sink)
 {
+    /* Not 0: libuv runs a timer that arms itself with 0 for ever, and never polls. */
     if (!sink->closing)
-        uv_timer_start(&sink->kick, on_kick, 0, 0);
+        uv_timer_start(&sink->kick, on_kick, 1, 0);
 }
 
 /* ---- reports ---- */
@@ -89,7 +90,10 @@ static void record_failed(struct sink *sink, struct flight *flight, uint64_t ref
         producer_fatal(sink->producer, why, sizeof why))
         err_set(&sink->failure_err, GW_EIO, "the producer failed: %s", why);
     else
-        err_set(&sink->failure_err, GW_EIO, "%s", rd_kafka_err2str(error));
+        err_set(
+            &sink->failure_err, GW_EIO, "topic \"%s\": %s",
+            rd_kafka_topic_name(producer_topic(sink->producer, topic_of_kind[record_kind_of(ref)])),
+            rd_kafka_err2str(error));
 }
 
 void on_report(void *arg, uint64_t token, rd_kafka_resp_err_t error)
@@ -280,8 +284,8 @@ static void flight_settle(struct sink *sink, struct flight *flight)
     if (!flight_given(flight))
         return;
     if (flight->failed.count) {
-        flight_repeat(flight);
-        kick(sink);
+        if (sink->link == LINK_READY)
+            kick(sink);
     } else if (sink->phase == TRANSACTION_NONE && !exactly_once(sink)) {
         flight_stored(sink, flight);
     } else {
@@ -339,6 +343,11 @@ static struct flight *flight_to_send(struct sink *sink)
          flight = flight_from(sink, flight->first_seq + 1)) {
         if (flight->unit == NULL)
             return NULL;
+        if (flight->failed.count && flight_given(flight)) {
+            if (flight->outstanding)
+                return NULL; /* whatever fails of these goes with them, and before the next unit */
+            flight_repeat(flight);
+        }
         if (!flight_given(flight) && (!sink->careful || flight->lot))
             return flight;
     }

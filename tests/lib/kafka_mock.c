@@ -71,6 +71,7 @@ static rd_kafka_t *consumer_new(const struct kafka_mock *mock, const char *topic
     gw_assert(rd_kafka_conf_set(conf, "group.id", "test", why, sizeof why) == 0);
     gw_assert(rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof why) == 0);
     gw_assert(rd_kafka_conf_set(conf, "enable.auto.commit", "false", why, sizeof why) == 0);
+    gw_assert(rd_kafka_conf_set(conf, "fetch.wait.max.ms", "10", why, sizeof why) == 0);
     rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     gw_assert(consumer);
     rd_kafka_poll_set_consumer(consumer);
@@ -96,8 +97,7 @@ void kafka_mock_read(const struct kafka_mock *mock, const char *topic, struct ka
             add(out, message);
         rd_kafka_message_destroy(message);
     }
-    rd_kafka_consumer_close(consumer);
-    rd_kafka_destroy(consumer);
+    rd_kafka_destroy_flags(consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
 void kafka_records_fini(struct kafka_records *records)
