@@ -170,6 +170,16 @@ static int clickhouse_start(struct sink *sink, uint64_t *cursor, struct err *err
     return result < 0 ? err_wrap(err, result, "sink %s", sink->host->name) : 0;
 }
 
+void ch_sink_login_again(struct sink *sink)
+{
+    struct buffer password = {0};
+    struct err err;
+    if (sink->options->password_file && read_password(sink, &password, &err) == 0)
+        http_client_login(sink->client, sink->options->user, (const char *)password.data, &err);
+    explicit_bzero(password.data, password.size);
+    buffer_fini(&password);
+}
+
 static void clickhouse_write(struct sink *sink, struct unit *unit)
 {
     gw_assert(sink->client && !sink->closing);

@@ -17,6 +17,8 @@ struct http_client {
     uv_loop_t *loop;
     CURLM *multi;
     struct curl_slist *headers;
+    struct curl_slist **old_headers; /* of earlier logins: requests under way may use them */
+    size_t old_count;
     char *ca_file;
     int64_t connect_ms, stall_ms;
     struct http_transfer *transfers; /* under way */
@@ -55,7 +57,7 @@ static void curl_start(void)
     gw_assert(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
 }
 
-static int add_header(struct http_client *client, const char *name, const char *value,
+static int add_header(struct curl_slist **headers, const char *name, const char *value,
                       struct err *err)
 {
     if (value == NULL)
@@ -67,8 +69,8 @@ static int add_header(struct http_client *client, const char *name, const char *
                            "carries them");
     /* curl takes "Name;" for an empty value. */
     char *line = mem_printf(*value ? "%s: %s" : "%s;", name, value);
-    client->headers = curl_slist_append(client->headers, line);
-    gw_assert(client->headers != NULL);
+    *headers = curl_slist_append(*headers, line);
+    gw_assert(*headers != NULL);
     explicit_bzero(line, strlen(line));
     free(line);
     return 0;
@@ -93,24 +95,52 @@ static void multi_open(struct http_client *client)
     client->handles_open = 1;
 }
 
-static int headers_make(struct http_client *client, const struct http_options *options,
+static void headers_free(struct curl_slist *headers)
+{
+    for (struct curl_slist *at = headers; at; at = at->next)
+        explicit_bzero(at->data, strlen(at->data)); /* a password is among them */
+    curl_slist_free_all(headers);
+}
+
+static int headers_make(struct curl_slist **out, const char *user, const char *password,
                         struct err *err)
 {
     /* The body goes at once: the wait for "100 Continue" would cost a round trip a block. */
-    client->headers = curl_slist_append(NULL, "Expect:");
-    gw_assert(client->headers != NULL);
-    int result = add_header(client, "X-ClickHouse-User", options->user, err);
+    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+    gw_assert(headers != NULL);
+    int result = add_header(&headers, "X-ClickHouse-User", user, err);
     if (result == 0)
-        result = add_header(client, "X-ClickHouse-Key", options->password, err);
+        result = add_header(&headers, "X-ClickHouse-Key", password, err);
+    if (result == 0)
+        *out = headers;
+    else
+        headers_free(headers);
     return result;
 }
 
-static void headers_free(struct http_client *client)
+static bool headers_equal(const struct curl_slist *a, const struct curl_slist *b)
 {
-    for (struct curl_slist *at = client->headers; at; at = at->next)
-        explicit_bzero(at->data, strlen(at->data)); /* a password is among them */
-    curl_slist_free_all(client->headers);
-    client->headers = NULL;
+    for (; a && b && strcmp(a->data, b->data) == 0; a = a->next)
+        b = b->next;
+    return a == NULL && b == NULL;
+}
+
+int http_client_login(struct http_client *client, const char *user, const char *password,
+                      struct err *err)
+{
+    struct curl_slist *headers;
+    int result = headers_make(&headers, user, password, err);
+    if (result < 0)
+        return result;
+    if (headers_equal(headers, client->headers)) {
+        headers_free(headers);
+        return 0;
+    }
+    size_t size = (client->old_count + 1) * sizeof(struct curl_slist *);
+    client->old_headers = mem_realloc(client->old_headers, size);
+    client->old_headers[client->old_count++] = client->headers;
+    client->headers = headers;
+    return 0;
 }
 
 int http_client_new(uv_loop_t *loop, const struct http_options *options, struct http_client **out,
@@ -120,9 +150,8 @@ int http_client_new(uv_loop_t *loop, const struct http_options *options, struct 
     client->loop = loop;
     client->connect_ms = options->connect_ms;
     client->stall_ms = options->stall_ms;
-    int result = headers_make(client, options, err);
+    int result = headers_make(&client->headers, options->user, options->password, err);
     if (result < 0) {
-        headers_free(client);
         free(client);
         return result;
     }
@@ -163,7 +192,10 @@ void http_client_free(struct http_client *client)
     if (client == NULL)
         return;
     gw_assert(client->handles_open == 0);
-    headers_free(client);
+    headers_free(client->headers);
+    for (size_t i = 0; i < client->old_count; i++)
+        headers_free(client->old_headers[i]);
+    free(client->old_headers);
     free(client->ca_file);
     free(client);
 }

@@ -37,6 +37,9 @@ struct http_client;
 /* GW_EINVAL: a user or password that no header can carry, an unusable ca_file. Copies. */
 int http_client_new(uv_loop_t *loop, const struct http_options *options, struct http_client **out,
                     struct err *err);
+/* Another user or password, for requests that begin from now on. */
+int http_client_login(struct http_client *client, const char *user, const char *password,
+                      struct err *err);
 /* Requests under way are dropped without a word; `closed` comes later, from the loop, and may free. */
 void http_client_close(struct http_client *client, void (*closed)(void *arg), void *arg);
 void http_client_free(struct http_client *client); /* after closed; accepts null */

@@ -61,6 +61,9 @@ struct sink {
 /* A job on a worker thread ended while closing. */
 void ch_sink_finish_closing(struct sink *sink);
 
+/* The password file is read again: somebody may have mended it. */
+void ch_sink_login_again(struct sink *sink);
+
 /* ---- send.c ---- */
 
 void ch_send_unit(struct sink *sink, struct unit *unit);

@@ -271,7 +271,9 @@ int ch_watch_start(struct sink *sink, uint64_t cursor, const struct http_options
 
 static void ask(struct ch_watch *watch)
 {
-    struct ch_host *host = watch->probe.host;
+    const struct ch_host *host = watch->probe.host;
+    if (!host->checked && host->reason == SINK_REASON_DENIED)
+        ch_sink_login_again(watch->sink);
     bool table = !host->checked || (watch->wanted && watch->depth == CH_PROBE_TABLE);
     watch->wanted = false;
     watch->asked_ms = clock_monotonic_ms();

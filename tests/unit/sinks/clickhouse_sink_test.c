@@ -962,6 +962,45 @@ static void the_password_is_the_first_line_of_its_file(void **state)
     server_free(server);
 }
 
+static void a_password_that_was_changed_is_read_again(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct sink_lane lane;
+    struct err err = {0};
+    struct temp_dir dir;
+    struct unit *unit = test_unit(1, 100, 100, MIDNIGHT, 1000);
+    temp_dir_make(&dir);
+    char *url = url_of(server, NULL, NULL), *path = mem_printf("%s/password", dir.path);
+    disk_replace_file(&disk_real, path, bytes_text("old"));
+    expected_key = "X-ClickHouse-Key: old\r\n";
+    server->http.reply = reply_with_login;
+    lane_open(&lane, url);
+    struct clickhouse_options *options = lane.options;
+    options->user = mem_strdup("gw");
+    options->password_file = mem_strdup(path);
+    assert_int_equal(sink_lane_start(&lane, 1, &err), 0);
+    pthread_mutex_lock(&server->http.lock);
+    expected_key = "X-ClickHouse-Key: new\r\n";
+    pthread_mutex_unlock(&server->http.lock);
+    assert_int_equal(sink_lane_put(&lane, unit), SINK_RETRY);
+    assert_int_equal(lane.answers[0].reason, SINK_REASON_DENIED);
+    disk_replace_file(&disk_real, path, bytes_text("new\n"));
+    int64_t start = clock_monotonic_ms();
+    while (sink_lane_put(&lane, unit) == SINK_RETRY) {
+        lane.answer_count = 1;
+        assert_true(clock_monotonic_ms() - start < 15000);
+        run_loop(&lane, 200);
+    }
+    assert_int_equal(rows_stored(server), 100);
+    sink_lane_fini(&lane);
+    free(url);
+    free(path);
+    test_unit_free(unit);
+    temp_dir_remove(&dir);
+    server_free(server);
+}
+
 static void options_that_cannot_work_are_refused(void **state)
 {
     (void)state;
@@ -1044,6 +1083,7 @@ int main(void)
         cmocka_unit_test(a_server_that_is_down_may_come_later),
         cmocka_unit_test(start_takes_five_seconds_at_most),
         cmocka_unit_test(the_password_is_the_first_line_of_its_file),
+        cmocka_unit_test(a_password_that_was_changed_is_read_again),
         cmocka_unit_test(options_that_cannot_work_are_refused),
         cmocka_unit_test(closing_gives_open_units_back),
     };
