@@ -14,6 +14,7 @@ struct item {
 };
 
 struct feed {
+    _Atomic uint32_t references;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t bytes_max;
@@ -24,6 +25,7 @@ struct feed {
     size_t bytes;              /* queued and taken */
     uint64_t open;             /* batches queued or taken, and not stored */
     uint64_t stored_seq;
+    uint64_t stored_count;
     bool starved; /* the lane found nothing */
     bool ended;
 };
@@ -32,6 +34,7 @@ struct feed *feed_new(size_t bytes_max, void (*wake)(void *arg), void *arg)
 {
     struct feed *feed = mem_zalloc(sizeof *feed);
     *feed = (struct feed){.bytes_max = bytes_max, .wake = wake, .arg = arg, .starved = true};
+    atomic_init(&feed->references, 1);
     pthread_mutex_init(&feed->lock, NULL);
     pthread_cond_init(&feed->changed, NULL);
     return feed;
@@ -51,10 +54,16 @@ static struct batch *pop(struct feed *feed)
     return batch;
 }
 
+struct feed *feed_acquire(struct feed *feed)
+{
+    atomic_fetch_add(&feed->references, 1);
+    return feed;
+}
+
 void feed_free(struct feed *feed)
 {
     struct batch *batch;
-    if (feed == NULL)
+    if (feed == NULL || atomic_fetch_sub(&feed->references, 1) > 1)
         return;
     while ((batch = pop(feed)))
         batch_release(batch);
@@ -113,6 +122,14 @@ uint64_t feed_stored_seq(struct feed *feed)
     return seq;
 }
 
+uint64_t feed_stored_count(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    uint64_t count = feed->stored_count;
+    pthread_mutex_unlock(&feed->lock);
+    return count;
+}
+
 /* ---- the lane's side ---- */
 
 struct batch *feed_take(struct feed *feed)
@@ -131,6 +148,7 @@ void feed_stored(struct feed *feed, struct batch *const *batches, uint32_t count
         feed->bytes -= batches[i]->bytes;
         feed->open--;
         feed->stored_seq = batches[i]->last_seq;
+        feed->stored_count++;
     }
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);

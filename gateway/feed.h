@@ -19,7 +19,9 @@
 struct feed;
 /* `wake` is called (any thread) when there is a batch for a lane that found none. */
 struct feed *feed_new(size_t bytes_max, void (*wake)(void *arg), void *arg);
-void feed_free(struct feed *feed); /* accepts null; nobody uses it any more */
+/* Counted references: whoever made it has one, a lane takes one. The last feed_free frees. */
+struct feed *feed_acquire(struct feed *feed);
+void feed_free(struct feed *feed); /* accepts null */
 
 /* ---- the replay's side ---- */
 
@@ -29,6 +31,8 @@ bool feed_put(struct feed *feed, struct batch *batch);
 bool feed_drained(struct feed *feed);
 /* Everything with a last_seq up to this one, and put before, is stored at the destination. */
 uint64_t feed_stored_seq(struct feed *feed);
+/* How many batches are stored, in the order put. */
+uint64_t feed_stored_count(struct feed *feed);
 
 /* ---- the lane's side ---- */
 

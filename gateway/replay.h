@@ -55,6 +55,7 @@ struct replay_status {
     uint64_t
         changed; /* readings that are not as the store should have them: of AGAIN and LETTERS */
     uint64_t damaged; /* sequence numbers in the span that damage took: reported, passed over */
+    uint64_t failed;  /* of LETTERS: those that today's configuration cannot decode either */
     double readings_per_s; /* over the last seconds */
     char why[200];         /* of FAILED, or what it waits for */
 };
@@ -66,14 +67,22 @@ struct replays_options {
     const char *state_dir; /* the decoder's saves */
     const char *again_dir; /* a log of what was decoded again: journal/again */
     struct journal *raw, *readings, *dead;
+    uint64_t again_segment_bytes; /* of that log; 0: 16 MiB */
+    uint64_t again_max_bytes;     /* where a job that decodes again waits for room; 0: none */
+    uint64_t reserve_bytes;       /* room on the volume that is left alone */
+    uint64_t feed_bytes;          /* queued for one lane; 0: 16 MiB */
     /* The feed of a sink's lane: attach gives GW_ENOENT without such a sink, GW_EEXIST when another
-     * replay has it. */
+     * replay has it. The lane takes a reference of its own (feed_acquire) and lets it go when the
+     * feed was ended and it has answered for what it took. Called by whoever calls replay_begin,
+     * replay_resume or replays_start. */
     int (*attach)(void *arg, const char *sink, struct feed *feed, struct err *err);
+    /* The feed has ended; does not wait for the lane. A job's thread. */
     void (*detach)(void *arg, const char *sink, struct feed *feed);
-    /* A lane wakes up to look into its feed. */
+    /* A lane wakes up to look into its feed. A job's thread. */
     void (*wake)(void *arg, const char *sink);
-    /* The configuration of now, and its decode generation. */
-    const struct config *(*config)(void *arg, uint32_t *generation);
+    /* The configuration of now, and its decode generation. With a reference (config_acquire), which
+     * is given back with config_free: a job may hold it over a reload. Any thread. */
+    struct config *(*config)(void *arg, uint32_t *generation);
     void *arg;
 };
 /* Reads the jobs that are there; those that were running go on after replays_start. */
@@ -93,7 +102,13 @@ int replay_resume(struct replays *replays, const char *id, struct err *err);
 int replay_forget(struct replays *replays, const char *id, struct err *err);
 /* The i-th job, newest first; false past the end. */
 bool replay_status(struct replays *replays, size_t index, struct replay_status *out);
+/* Lines of text about what a job found, appended: of a dry run of AGAIN up to twenty differences
+ * (before -> after), of LETTERS why letters still fail and how many. GW_ENOENT: no such job. */
+int replay_examples(struct replays *replays, const char *id, struct buffer *out);
 /* The lowest sequence numbers that running jobs still need, or UINT64_MAX: retention keeps them. */
 uint64_t replays_need(struct replays *replays);
+/* With the retention of the reading log: what was decoded again goes when the messages that it came
+ * from (below this sequence number) are gone from the reading log. Any thread. */
+void replays_retain(struct replays *replays, uint64_t first_kept_seq);
 
 #endif

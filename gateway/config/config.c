@@ -229,9 +229,15 @@ static void brokers_free(struct config *config)
     free(config->brokers);
 }
 
+struct config *config_acquire(struct config *config)
+{
+    atomic_fetch_add(&config->shares, 1);
+    return config;
+}
+
 void config_free(struct config *config)
 {
-    if (config == NULL)
+    if (config == NULL || atomic_fetch_sub(&config->shares, 1) > 0)
         return;
     vendors_free(config);
     routes_free(config);

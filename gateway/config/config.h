@@ -6,6 +6,7 @@
 #ifndef TIDEGATE_CONFIG_CONFIG_H
 #define TIDEGATE_CONFIG_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,7 @@ struct config_sink {
 };
 
 struct config {
+    _Atomic uint32_t shares; /* references beside the first */
     char *path; /* of the file, null for the embedded default */
     char *data; /* folder of journal, dead letters, state */
     char *admin_listen;
@@ -127,6 +129,9 @@ void config_embedded_text(const struct config_places *places, struct buffer *out
  * configuration. */
 int config_override(struct config *config, const char *data, const char *listen, const char *admin,
                     struct buffer *errors);
+/* Counted references, for those who use it while it is replaced: whoever loaded it has one, and the
+ * last config_free frees. */
+struct config *config_acquire(struct config *config);
 void config_free(struct config *config); /* accepts null */
 /* The reference: every option of every table with type, range, default and sentence. */
 void config_reference(struct buffer *out);
