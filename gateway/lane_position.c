@@ -220,6 +220,7 @@ static void park(struct lane *lane, uint64_t end)
     }
     lane->saved.settled_seq = end;
     settle_forget(&lane->settle);
+    raw_messages_fini(&lane->messages); /* its segment is to go */
 }
 
 /* The missed range is durable before the cursor passes it, and retention takes it only after that.

@@ -27,6 +27,8 @@ void lane_reader_fini(struct lane_reader *reader)
 void lane_reader_seek(struct lane_reader *reader, uint64_t next_seq)
 {
     reader->next_seq = next_seq;
+    if (reader->reader_seq != next_seq)
+        leave_log(reader);
 }
 
 /* ---- a part of a batch ---- */

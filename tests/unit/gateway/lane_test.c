@@ -392,6 +392,62 @@ static void unit_sizes_and_readings_are_counted(void **state)
     lane_end(lane, 1000);
 }
 
+/* What a life of the gateway must begin with: the units that the one before left, exactly. */
+static void assert_life_repeats(const struct cursor_state *left)
+{
+    for (uint32_t i = 0; i < left->unit_count && i < world.written; i++) {
+        assert_int_equal(world.units[i].first_seq, left->units[i].first_seq);
+        assert_int_equal(world.units[i].last_seq, left->units[i].last_seq);
+    }
+    uint64_t next = left->next_seq;
+    for (uint32_t i = 0; i < world.written; i++) {
+        if (world.units[i].first_seq < next)
+            continue; /* a retry */
+        assert_int_equal(world.units[i].first_seq, next);
+        next = world.units[i].last_seq + 1;
+    }
+}
+
+/* Forty lives, each killed at another moment with other units answered, retried or silent. */
+static void many_kills_lose_nothing_and_repeat_their_bounds(void **state)
+{
+    (void)state;
+    enum { LIVES = 40, LAST = 2000 };
+    uint32_t random = 12345;
+    for (uint64_t seq = 1; seq <= LAST; seq += 10)
+        append_batch(seq, seq + 9, 1 + (uint32_t)(seq / 700), 10);
+    struct cursor_state left = {.next_seq = 1};
+    for (int life = 0; life < LIVES; life++) {
+        random = random * 1664525 + 1013904223;
+        world.written = 0;
+        world.open_max = 1 + (random >> 8) % CURSOR_UNITS_MAX;
+        world.rows_max = 10 * (1 + (random >> 12) % 3);
+        world.newest_first = (random >> 16) % 2;
+        world.hold_seq = left.next_seq + (random >> 18) % 90;
+        world.retries = (int)((random >> 25) % 3);
+        world.answered = 0;
+        struct lane *lane = lane_make();
+        usleep((random >> 20) % 8000);
+        lane_end(lane, 0);
+        assert_life_repeats(&left);
+        struct cursor_state now = cursor_now();
+        assert_true(now.next_seq >= left.next_seq);
+        left = now;
+        lane_world_reopen();
+    }
+    assert_true(left.next_seq > 1);
+    world.written = 0;
+    world.newest_first = false;
+    world.hold_seq = 0;
+    world.retries = 0;
+    world.rows_max = 100;
+    struct lane *lane = lane_make();
+    wait_until(lane_stats(lane)->next_seq == LAST + 1);
+    lane_end(lane, 1000);
+    assert_life_repeats(&left);
+    assert_int_equal(cursor_now().readings, LAST);
+}
+
 #define lane_test(name) cmocka_unit_test_setup_teardown(name, lane_world_setup, lane_world_teardown)
 
 int main(void)
@@ -414,6 +470,7 @@ int main(void)
         lane_test(answers_out_of_order_move_the_cursor_in_order),
         lane_test(units_answered_newest_first_are_all_confirmed),
         lane_test(a_crash_between_answers_repeats_the_same_bounds),
+        lane_test(many_kills_lose_nothing_and_repeat_their_bounds),
         lane_test(a_reason_for_operators_stops_the_lane_at_its_slowest),
         lane_test(health_is_that_of_the_worst_unit),
         lane_test(unit_sizes_and_readings_are_counted),
