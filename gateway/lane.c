@@ -263,6 +263,7 @@ int lane_new(const struct lane_options *options, struct lane **out, struct err *
     lane->type = options->sink->type;
     lane->rows_max = lane->type->unit_rows_max(sink_options);
     lane->age_max_ms = lane->type->unit_age_max_ms(sink_options);
+    lane->park_limit.burst = 4;
     settle_init(&lane->settle, lane->type->settle_ms ? lane->type->settle_ms(sink_options) : 0);
     lane_reader_init(&lane->reader, options->readings, options->recent);
     raw_messages_init(&lane->messages, options->raw);

@@ -12,6 +12,8 @@
 #include "lane_begin.h"
 #include "lane_state.h"
 
+enum { PARK_AGAIN_MS = 1000 };
+
 /* ---- saving ---- */
 
 bool lane_save(struct lane *lane)
@@ -194,7 +196,11 @@ static bool missed_note(struct lane *lane, enum missed_kind kind, uint64_t first
                   &range.received_to_ms);
     if (missed_add(lane->missed, &range, &err) == 0)
         return true;
-    log_event(LOG_ERROR, "lane_not_parked", "sink=%s why=\"%s\"", lane->host.name, err.text);
+    lane->park_at_ms = clock_monotonic_ms() + PARK_AGAIN_MS;
+    int suppressed;
+    if (log_limit_pass(&lane->park_limit, &suppressed))
+        log_event(LOG_ERROR, "lane_not_parked", "sink=%s why=\"%s\" suppressed=%d", lane->host.name,
+                  err.text, suppressed);
     return false;
 }
 
@@ -207,6 +213,18 @@ void lane_missed_publish(struct lane *lane)
     lane->stats.parked_first_seq = first;
     lane->stats.parked_last_seq = last;
     lane->stats.parked_messages = count;
+}
+
+/* Again with every segment, so only now and then: the numbers are in the metrics. */
+static void park_tell(struct lane *lane, uint64_t end)
+{
+    int suppressed;
+    if (log_limit_pass(&lane->park_limit, &suppressed))
+        log_event(LOG_ERROR, "lane_parked",
+                  "sink=%s first_seq=%" PRIu64 " end_seq=%" PRIu64 " unsettled_from=%" PRIu64
+                  " why=\"the journal is full and only this lane needs its oldest part\""
+                  " suppressed=%d",
+                  lane->host.name, lane->saved.next_seq, end, lane->saved.settled_seq, suppressed);
 }
 
 static void park(struct lane *lane, uint64_t end)
@@ -229,17 +247,15 @@ void lane_park_step(struct lane *lane)
 {
     uint64_t below = lane->park_below;
     struct cursor_state *saved = &lane->saved;
-    if (below <= saved->settled_seq || lane->missed == NULL || lane->rewinding)
+    if (below <= saved->settled_seq || lane->missed == NULL || lane->rewinding ||
+        clock_monotonic_ms() < lane->park_at_ms)
         return;
     uint64_t from = saved->next_seq, unsettled = saved->settled_seq;
     uint64_t end = below > from ? slots_park_end(&lane->slots, below) : from;
     if (!missed_note(lane, MISSED_UNSETTLED, unsettled, from < below ? from : below) ||
         !missed_note(lane, MISSED_PARKED, from, end))
         return;
-    log_event(LOG_ERROR, "lane_parked",
-              "sink=%s first_seq=%" PRIu64 " end_seq=%" PRIu64 " unsettled_from=%" PRIu64
-              " why=\"the journal is full and only this lane needs its oldest part\"",
-              lane->host.name, from, end, unsettled);
+    park_tell(lane, end);
     if (end > from)
         park(lane, end);
     else

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "base/log.h"
 #include "journal/cursor.h"
 #include "lane.h"
 #include "lane_reader.h"
@@ -34,6 +35,8 @@ struct lane {
     bool rewinding;              /* until what is open is answered */
     struct missed *missed;       /* null: when_full is hold */
     _Atomic uint64_t park_below; /* from retention: what it wants to take */
+    int64_t park_at_ms;          /* not before, after an error */
+    struct log_limit park_limit;
 
     struct lane_reader reader;
     bool unread;        /* the reading log could not be read */
