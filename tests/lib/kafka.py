@@ -281,8 +281,8 @@ class Kafka:
     def add_acl(self, operation, resource, name, user=USER):
         wire.add_acl(self.port, f"User:{user}", operation, resource, name)
 
-    def drop_acls(self, user=USER):
-        wire.drop_acls(self.port, f"User:{user}")
+    def drop_acls(self, user=USER, topic=None):
+        wire.drop_acls(self.port, f"User:{user}", topic)
 
     def offsets(self, name, when=-1, committed=False):
         """partition -> end of the log (or its beginning, -2). Markers of transactions count."""

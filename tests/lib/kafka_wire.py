@@ -164,9 +164,9 @@ def add_acl(port, principal, operation, resource, name, allow=True):
         refuse(code, f"acl for {principal} ({why})")
 
 
-def drop_acls(port, principal):
-    """All of a principal."""
-    row = b"\x01" + text(None) + b"\x01" + text(principal) + text(None) + b"\x01\x01"
+def drop_acls(port, principal, topic=None):
+    """All of a principal, or those that are about a topic."""
+    row = (b"\x02" if topic else b"\x01") + text(topic) + b"\x01" + text(principal) + text(None) + b"\x01\x01"
     answer = ask(port, DELETE_ACLS, 1, array([row]))
     answer.take("i")
     answer.take("i")
