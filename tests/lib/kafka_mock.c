@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/tsan_threads.h"
+
 void kafka_mock_init(struct kafka_mock *mock, int brokers)
 {
     char why[256];
+    tsan_threads_use();
     mock->handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), why, sizeof why);
     gw_assert(mock->handle);
     mock->cluster = rd_kafka_mock_cluster_new(mock->handle, brokers);
