@@ -151,17 +151,24 @@ def test_the_python_consumer():
                     env=dict(os.environ, TIDEGATE_SCHEMA=schema())))
 
 
+def maven(pom, output, *goals):
+    """Skip when it cannot fetch its parts; another failure is one."""
+    made = subprocess.run(["mvn", "-q", "-B", "-f", pom, f"-Doutput={output}", *goals], capture_output=True,
+                          timeout=280, check=False)
+    said = made.stdout.decode()
+    if made.returncode != 0 and ("Could not transfer" in said or "resolve" in said):
+        raise Skip(f"mvn could not fetch its parts: {said[-300:]}")
+    assert made.returncode == 0, said[-3000:]
+
+
 def test_the_java_consumer():
     kafka, _ = parts()
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         raise Skip("no mvn or no javac: deploy/setup --tests installs them")
-    maven = ["mvn", "-q", "-B", "-f", os.path.join(EXAMPLES, "java/pom.xml"), f"-Doutput={BUILD}/java"]
-    fetched = subprocess.run([*maven, "compile"], capture_output=True, timeout=240, check=False)
-    said = fetched.stdout.decode()
-    if fetched.returncode != 0 and ("Could not transfer" in said or "resolve" in said):
-        raise Skip(f"mvn could not fetch its parts: {said[-300:]}")
-    assert fetched.returncode == 0, said[-3000:]
-    text = run([*maven, "exec:java", f"-Dexec.args={kafka.address} {TOPIC} {len(SENT)}"])
+    pom = os.path.join(EXAMPLES, "java/pom.xml")
+    maven(pom, f"{BUILD}/java", "compile")
+    text = run(["mvn", "-q", "-B", "-f", pom, f"-Doutput={BUILD}/java", "exec:java",
+                f"-Dexec.args={kafka.address} {TOPIC} {len(SENT)}"])
     check_lines(text.replace("\x1b[0m", ""))  # Maven resets colours before and after
 
 
@@ -177,6 +184,31 @@ def test_the_go_consumer():
         raise Skip(f"go could not fetch its modules: {said[-300:]}")
     assert made.returncode == 0, said[-3000:]
     check_lines(run([program, kafka.address, TOPIC, str(len(SENT))], env=dict(os.environ, TIDEGATE_SCHEMA=schema())))
+
+
+# What Flink asks of a Java that closes its packages.
+FLINK_OPENS = [word for package in ("lang", "lang.reflect", "net", "nio", "util", "util.concurrent",
+                                    "util.concurrent.atomic")
+               for word in ("--add-opens", f"java.base/java.{package}=ALL-UNNAMED")]
+
+
+def test_flink_sql_reads_every_reading_and_null_as_null():
+    kafka, _ = parts()
+    if shutil.which("mvn") is None or shutil.which("javac") is None:
+        raise Skip("no mvn or no javac: deploy/setup --tests installs them")
+    maven(os.path.join(EXAMPLES, "java/pom.xml"), f"{BUILD}/java", "compile")  # the classes of the message
+    maven(os.path.join(ROOT, "tests/kafka/flink/pom.xml"), f"{BUILD}/flink", "compile",
+          "dependency:copy-dependencies")
+    path = f"{BUILD}/flink/classes:{BUILD}/java/classes:{BUILD}/flink/dependency/*"
+    text = run(["java", *FLINK_OPENS, "-Xmx600m", "-cp", path, "FlinkSql", os.path.join(EXAMPLES, "flink.sql"),
+                kafka.address, "SELECT record_key, metric, `value`, unit, quality, flags, seq, unscaled FROM latest"],
+               seconds=150)
+    rows = {int(row[6]): row for row in (line.split("\t") for line in text.strip().splitlines())}
+    assert len(rows) == len(SENT), text
+    for index, (device, metric, _, value, unit, quality, flags) in enumerate(SENT):
+        row = rows[index + 1]
+        assert row[:2] == [f"acme/{device}", metric] and row[3:6] == [unit, quality, flags], row
+        assert (row[2], row[7]) == ("null", "null") if value == "null" else float(row[2]) == float(value), row
 
 
 def test_flink_sql_has_every_field():

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Readings in Flink SQL. On the class path: flink-sql-connector-kafka, flink-sql-protobuf, and a jar
--- with the classes that protoc --java_out makes of reading.proto (deploy/examples/consumers/java builds
--- them). Columns have the names of the fields; those that are not wanted can be left out.
+-- Readings in Flink SQL. On the class path: the connector for Kafka, flink-protobuf, and a jar with the
+-- classes that protoc --java_out makes of reading.proto (deploy/examples/consumers/java builds them, with
+-- a protoc as old as the library in Flink). Columns have the names of the fields. Those that are not
+-- wanted can be left out.
 CREATE TABLE reading (
   record_key  STRING,                       -- vendor/device: what the partition follows from
   vendor      STRING,
@@ -19,7 +20,7 @@ CREATE TABLE reading (
   received    BIGINT,
   gateway     STRING,
   unscaled    BIGINT,
-  -- Times of devices come late and out of order; received never falls within one gateway.
+  -- Times of devices come late and out of order. `received` never falls within one gateway.
   event_time  AS TO_TIMESTAMP_LTZ(ts, 3),
   WATERMARK FOR event_time AS event_time - INTERVAL '15' MINUTE
 ) WITH (
@@ -38,7 +39,7 @@ CREATE TABLE reading (
 );
 
 -- A record may come twice with `delivery: at_least_once`, and a reading that was decoded again comes
--- with the same key; the last one wins.
+-- with the same key. The last one wins.
 CREATE VIEW latest AS
 SELECT * FROM (
   SELECT *, ROW_NUMBER() OVER (
