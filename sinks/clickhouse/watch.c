@@ -320,9 +320,11 @@ static bool due(const struct ch_watch *watch, const struct ch_host *host, int64_
         return false;
     if (watch->wanted)
         return since >= ASK_AGAIN_MS;
+    if (!host->checked)
+        return since >= ASK_UNFIT_MS;
     if (host->down_until_ms)
         return now >= host->down_until_ms;
-    return since >= (host->checked ? ASK_EVERY_MS : ASK_UNFIT_MS);
+    return since >= ASK_EVERY_MS;
 }
 
 static bool silent_too_long(const struct sink *sink, const struct ch_host *host, int64_t now)
