@@ -26,8 +26,8 @@ void decode_fini(struct decode *decode)
 
 static void message_refused(struct decode *decode, const struct deadletter *letter)
 {
-    batch_builder_reject(decode->rows, letter->message.seq, letter->stage, letter->codec,
-                         letter->codec_version, letter->reason, letter->detail);
+    batch_builder_reject(decode->rows, letter->message.seq, letter->stage, letter->message.vendor,
+                         letter->codec, letter->codec_version, letter->reason, letter->detail);
     if (letter->stage == STAGE_EMPTY) {
         decode->decoded++;
         return;

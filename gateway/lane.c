@@ -12,7 +12,7 @@
 #include "lane_begin.h"
 #include "lane_state.h"
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, HELD_UP_MS = 10000 };
 
 /* ---- what others see ---- */
 
@@ -26,6 +26,25 @@ void lane_why_set(struct lane *lane, const char *why)
     pthread_mutex_unlock(&lane->why_lock);
 }
 
+/* The oldest unit that the sink has, and says nothing of. */
+static bool lane_held_up(struct lane *lane)
+{
+    for (uint32_t i = 0; i < lane->slots.count; i++) {
+        const struct slot *slot = slots_at(&lane->slots, i);
+        int64_t age_ms = clock_monotonic_ms() - slot->since_ms;
+        if (slot->state != SLOT_OPEN || age_ms < HELD_UP_MS)
+            continue;
+        char why[80];
+        snprintf(why, sizeof why, "no answer for %" PRId64 " s", age_ms / 1000);
+        if (lane->stats.health == LANE_OK)
+            log_event(LOG_WARN, "lane_held_up", "sink=%s seq=%" PRIu64 " why=\"%s\"",
+                      lane->host.name, slot->unit.first_seq, why);
+        lane_why_set(lane, why);
+        return true;
+    }
+    return false;
+}
+
 void lane_health_update(struct lane *lane)
 {
     int before = lane->stats.health;
@@ -36,6 +55,9 @@ void lane_health_update(struct lane *lane)
         const struct slot *slot = slots_at(&lane->slots, i);
         health = slot->health > health ? slot->health : health;
     }
+    /* A client library that tries again in silence looks well for ever: its age tells. */
+    if (health == LANE_OK && lane_held_up(lane))
+        health = LANE_RETRYING;
     lane->stats.health = health;
     if (health != LANE_OK || before == LANE_OK)
         return;
@@ -108,6 +130,7 @@ static void lane_step(struct lane *lane)
     lane_save_due(lane);
     if (lane->slots.count == 0)
         raw_messages_fini(&lane->messages); /* it would hold a segment open */
+    lane_health_update(lane);
     stats_publish(lane);
     lane_check_stop(lane, more);
     if (more && !lane->closing)

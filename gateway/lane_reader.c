@@ -65,8 +65,9 @@ static struct batch *batch_from(struct batch *batch, uint64_t from_seq)
         const struct reject *reject = &batch->rejects[i];
         if (reject->seq >= from_seq)
             batch_builder_reject(builder, reject->seq, (enum reject_stage)reject->stage,
-                                 batch->strings[reject->codec], reject->codec_version,
-                                 batch->strings[reject->reason], batch->strings[reject->detail]);
+                                 batch->strings[reject->vendor], batch->strings[reject->codec],
+                                 reject->codec_version, batch->strings[reject->reason],
+                                 batch->strings[reject->detail]);
     }
     struct batch *part = batch_builder_finish(builder);
     batch_builder_free(builder);

@@ -192,8 +192,8 @@ void batch_builder_add(struct batch_builder *builder, const struct batch_row *ro
 }
 
 void batch_builder_reject(struct batch_builder *builder, uint64_t seq, enum reject_stage stage,
-                          struct bytes codec, uint16_t codec_version, struct bytes reason,
-                          struct bytes detail)
+                          struct bytes vendor, struct bytes codec, uint16_t codec_version,
+                          struct bytes reason, struct bytes detail)
 {
     gw_assert((unsigned)stage < STAGE_COUNT);
     if (builder->reject_count == builder->reject_capacity) {
@@ -206,6 +206,7 @@ void batch_builder_reject(struct batch_builder *builder, uint64_t seq, enum reje
         .seq = seq,
         .stage = (uint8_t)stage,
         .codec_version = codec_version,
+        .vendor = string_table_add(&builder->strings, vendor, 0),
         .codec = string_table_add(&builder->strings, codec, 0),
         .reason = string_table_add(&builder->strings, reason, 0),
         .detail = string_table_add(&builder->strings, detail, 0),

@@ -34,6 +34,7 @@ struct reject {
     uint64_t seq;
     uint8_t stage;
     uint16_t codec_version;
+    uint32_t vendor; /* string index: as routed, or from the login; "" when neither told */
     uint32_t codec;  /* string index, "" for STAGE_ROUTE */
     uint32_t reason; /* string index: a fixed word such as no_route, checksum, bad_json */
     uint32_t detail; /* string index: a sentence for people */
@@ -58,7 +59,7 @@ struct batch {
     int64_t received_min_ms, received_max_ms; /* of its messages */
     struct batch_totals totals;               /* after this batch */
 
-    uint32_t count; /* readings; each column below has this many */
+    uint32_t count;                            /* readings; each column below has this many */
     uint32_t *vendor, *device, *metric, *unit; /* string index */
     int64_t *ts_ms;
     int64_t *unscaled; /* value = unscaled * 10^-scale; 0 where has_value is 0 */
@@ -104,8 +105,8 @@ struct batch_builder *batch_builder_new(void);
 void batch_builder_free(struct batch_builder *builder);
 void batch_builder_add(struct batch_builder *builder, const struct batch_row *row);
 void batch_builder_reject(struct batch_builder *builder, uint64_t seq, enum reject_stage stage,
-                          struct bytes codec, uint16_t codec_version, struct bytes reason,
-                          struct bytes detail);
+                          struct bytes vendor, struct bytes codec, uint16_t codec_version,
+                          struct bytes reason, struct bytes detail);
 uint32_t batch_builder_rows(const struct batch_builder *builder);
 uint32_t batch_builder_rejects(const struct batch_builder *builder);
 /* A batch with one reference; the builder is empty again. The caller sets the ranges, generation

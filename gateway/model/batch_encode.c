@@ -9,7 +9,7 @@
 #include "model/batch_layout.h"
 
 enum {
-    BATCH_VERSION = 1,
+    BATCH_VERSION = 2,
     ROW_BYTES_MIN = 11,   /* eleven columns, at least a byte each */
     REJECT_BYTES_MIN = 6, /* six fields, at least a byte each */
     VARINT_MAX = 10,
@@ -122,6 +122,7 @@ static void encode_rejects(struct buffer *out, const struct batch *batch)
         buffer_varint(out, reject->codec);
         buffer_varint(out, reject->reason);
         buffer_varint(out, reject->detail);
+        buffer_varint(out, reject->vendor);
         before = reject->seq;
     }
 }
@@ -317,7 +318,8 @@ static void decode_strings(struct reader *in, struct batch *batch, size_t string
         memcpy(batch->string_data, data.data, data.size);
 }
 
-static void decode_rejects(struct reader *in, struct batch *batch)
+/* Version 1 did not have the vendor. */
+static void decode_rejects(struct reader *in, struct batch *batch, unsigned version_of_batch)
 {
     uint64_t before = batch->first_seq;
     for (uint32_t i = 0; i < batch->reject_count; i++) {
@@ -331,9 +333,11 @@ static void decode_rejects(struct reader *in, struct batch *batch)
         reject->codec = varint_u32(in);
         reject->reason = varint_u32(in);
         reject->detail = varint_u32(in);
+        if (version_of_batch > 1)
+            reject->vendor = varint_u32(in);
         if (reject->stage >= STAGE_COUNT || version > UINT16_MAX ||
             reject->codec >= batch->string_count || reject->reason >= batch->string_count ||
-            reject->detail >= batch->string_count)
+            reject->detail >= batch->string_count || reject->vendor >= batch->string_count)
             in->failed = true;
     }
 }
@@ -363,7 +367,7 @@ int batch_decode(struct bytes in, struct batch **out, struct err *err)
     if (!reader.failed && version > BATCH_VERSION)
         return err_set(err, GW_EVERSION, "batch of format version %u, this program knows %u",
                        version, BATCH_VERSION);
-    if (reader.failed || version != BATCH_VERSION)
+    if (reader.failed || version == 0)
         return err_set(err, GW_ECORRUPT, "not a batch: %zu bytes, first byte %u", in.size, version);
     decode_head(&reader, &head, &claims);
     if (reader.failed || !claims_fit(&claims, reader_left(&reader)))
@@ -373,7 +377,7 @@ int batch_decode(struct bytes in, struct batch **out, struct err *err)
     set_head(batch, &head);
     decode_strings(&reader, batch, claims.string_bytes);
     decode_columns(&reader, batch);
-    decode_rejects(&reader, batch);
+    decode_rejects(&reader, batch, version);
     if (reader.failed || reader_left(&reader) != 0) {
         batch_release(batch);
         return err_set(err, GW_ECORRUPT, "batch: %s in %zu bytes with %u rows",

@@ -53,6 +53,18 @@ static int message_of(struct sink_host *host, uint64_t seq, struct message *out,
     return host->message ? host->message(host, seq, out, err) : GW_ENOENT;
 }
 
+/* As it stands with a row of that message, or empty. */
+static struct bytes vendor_of_rows(const struct unit *unit, uint64_t seq)
+{
+    for (uint32_t i = 0; i < unit->batch_count; i++) {
+        const struct batch *batch = unit->batches[i];
+        for (uint32_t row = 0; row < batch->count; row++)
+            if (batch->seq[row] == seq)
+                return batch->strings[batch->vendor[row]];
+    }
+    return (struct bytes){0};
+}
+
 int letter_make(struct letter *out, struct sink_host *host, const struct flight *flight,
                 uint64_t ref, bool bare, struct err *err)
 {
@@ -69,6 +81,11 @@ int letter_make(struct letter *out, struct sink_host *host, const struct flight 
     int rc = message_of(host, seq, &message, err);
     if (rc && rc != GW_ENOENT)
         return rc;
+    /* The log has whoever logged in; the batch knows whom the route named. */
+    struct bytes vendor =
+        refusal ? vendor_of_rows(flight->unit, seq) : batch->strings[batch->rejects[row].vendor];
+    if (vendor.size)
+        message.vendor = vendor;
     rd_kafka_headers_t *headers = rd_kafka_headers_new(16);
     char identity[IDENTITY_TEXT_SIZE];
     if (refusal)

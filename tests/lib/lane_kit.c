@@ -260,7 +260,7 @@ void append_rejects(uint64_t first, uint32_t count)
 {
     struct batch_builder *builder = batch_builder_new();
     for (uint32_t i = 0; i < count; i++)
-        batch_builder_reject(builder, first + i, STAGE_ROUTE, bytes_text(""), 0,
+        batch_builder_reject(builder, first + i, STAGE_ROUTE, bytes_text("acme"), bytes_text(""), 0,
                              bytes_text("no_route"), bytes_text("no route fits this topic"));
     append_built(builder, first, first + count - 1, 1, 1000 + (int64_t)first);
 }

@@ -51,10 +51,10 @@ static struct batch *extremes(void)
         row.has_value = i % 6 != 5;
         batch_builder_add(builder, &row);
     }
-    batch_builder_reject(builder, 12, STAGE_DECODE, bytes_text("json"), 3, bytes_text("bad_json"),
-                         bytes_text("unexpected end"));
-    batch_builder_reject(builder, 4, STAGE_ROUTE, bytes_text(""), 0, bytes_text("no_route"),
-                         bytes_text("x/y"));
+    batch_builder_reject(builder, 12, STAGE_DECODE, bytes_text("acme"), bytes_text("json"), 3,
+                         bytes_text("bad_json"), bytes_text("unexpected end"));
+    batch_builder_reject(builder, 4, STAGE_ROUTE, bytes_text("acme"), bytes_text(""), 0,
+                         bytes_text("no_route"), bytes_text("x/y"));
     struct batch *batch = batch_builder_finish(builder);
     batch->first_seq = 4;
     batch->last_seq = UINT64_MAX;
@@ -110,6 +110,7 @@ static void assert_same(const struct batch *a, const struct batch *b)
         assert_int_equal(a->rejects[i].seq, b->rejects[i].seq);
         assert_int_equal(a->rejects[i].stage, b->rejects[i].stage);
         assert_int_equal(a->rejects[i].codec_version, b->rejects[i].codec_version);
+        assert_string(a, a->rejects[i].vendor, b, b->rejects[i].vendor);
         assert_string(a, a->rejects[i].codec, b, b->rejects[i].codec);
         assert_string(a, a->rejects[i].reason, b, b->rejects[i].reason);
         assert_string(a, a->rejects[i].detail, b, b->rejects[i].detail);
@@ -147,8 +148,8 @@ static void finish_leaves_the_builder_empty(void **state)
     struct batch_builder *builder = batch_builder_new();
     struct batch_row row = row_of("1", "flow", 5, 1);
     batch_builder_add(builder, &row);
-    batch_builder_reject(builder, 1, STAGE_EMPTY, bytes_text("json"), 1, bytes_text("empty"),
-                         bytes_text(""));
+    batch_builder_reject(builder, 1, STAGE_EMPTY, bytes_text("acme"), bytes_text("json"), 1,
+                         bytes_text("empty"), bytes_text(""));
     struct batch *first = batch_builder_finish(builder);
     assert_int_equal(batch_builder_rows(builder), 0);
     assert_int_equal(batch_builder_rejects(builder), 0);
@@ -190,6 +191,29 @@ static void encoded_bytes_give_the_same_batch(void **state)
     batch_release(back);
     batch_release(batch);
     buffer_fini(&bytes);
+}
+
+/* Logs of earlier programs: a reject ended with its detail there. */
+static void version_1_without_vendors_is_read(void **state)
+{
+    (void)state;
+    struct batch_builder *builder = batch_builder_new();
+    batch_builder_reject(builder, 7, STAGE_DECODE, bytes_text(""), bytes_text("json"), 3,
+                         bytes_text("bad_json"), bytes_text("end"));
+    struct batch *batch = batch_builder_finish(builder), *again;
+    struct buffer out = {0};
+    struct err err;
+    batch->first_seq = batch->last_seq = 7;
+    batch_encode(batch, &out);
+    out.data[0] = 1;
+    assert_int_equal(batch_decode(bytes_of(out.data, out.size - 1), &again, &err), 0);
+    assert_int_equal(again->rejects[0].seq, 7);
+    assert_int_equal(again->rejects[0].vendor, 0);
+    assert_true(bytes_equal_text(again->strings[again->rejects[0].detail], "end"));
+    batch_release(again);
+    batch_release(batch);
+    batch_builder_free(builder);
+    buffer_fini(&out);
 }
 
 static void an_empty_batch_is_a_batch(void **state)
@@ -363,6 +387,7 @@ int main(void)
         cmocka_unit_test(finish_leaves_the_builder_empty),
         cmocka_unit_test(a_batch_lives_until_its_last_release),
         cmocka_unit_test(encoded_bytes_give_the_same_batch),
+        cmocka_unit_test(version_1_without_vendors_is_read),
         cmocka_unit_test(an_empty_batch_is_a_batch),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(flipped_bits_never_give_an_unusable_batch),
