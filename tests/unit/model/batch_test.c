@@ -289,8 +289,8 @@ static void a_newer_format_is_refused_as_such(void **state)
     (void)state;
     struct err err = {0};
     struct batch *back = NULL;
-    assert_int_equal(batch_decode(bytes_of("\x02\0\0\0", 4), &back, &err), GW_EVERSION);
-    assert_non_null(strstr(err.text, "version 2"));
+    assert_int_equal(batch_decode(bytes_of("\x03\0\0\0", 4), &back, &err), GW_EVERSION);
+    assert_non_null(strstr(err.text, "version 3"));
 }
 
 static void claims_beyond_the_bytes_take_no_memory(void **state)
