@@ -178,6 +178,9 @@ int producer_new(struct producer **out, rd_kafka_conf_t *conf, uv_loop_t *loop,
     gw_assert(uv_poll_start(&producer->poll, UV_READABLE, on_wake) == 0);
     const uint64_t one = 1;
     rd_kafka_queue_io_event_enable(producer->queue, producer->wake_fd, &one, sizeof one);
+    /* The queue tells that it fills. What came in before it could tell ("all brokers are down", within
+     * a millisecond of the first line above) keeps it from ever being empty, and so silent. */
+    wake_again(producer);
     *out = producer;
     return 0;
 }
