@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A hash table of keys to rows. Strings are hashed once a batch, so a row costs a few
+ * multiplications and mostly one comparison.
+ */
+#include "replay_held.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+
+enum { SLOTS_FIRST = 1024 };
+
+void held_clear(struct held *held)
+{
+    for (size_t i = 0; i < held->batch_count; i++)
+        batch_release(held->batches[i]);
+    held->batch_count = 0;
+    held->used = 0;
+    if (held->slots)
+        memset(held->slots, 0, (held->slot_mask + 1) * sizeof *held->slots);
+}
+
+void held_fini(struct held *held)
+{
+    held_clear(held);
+    free(held->batches);
+    free(held->slots);
+    free(held->string_hashes);
+    *held = (struct held){0};
+}
+
+void held_look_into(struct held *held, const struct batch *batch)
+{
+    if (batch->string_count > held->string_capacity) {
+        held->string_capacity = batch->string_count;
+        held->string_hashes =
+            mem_realloc(held->string_hashes, held->string_capacity * sizeof *held->string_hashes);
+    }
+    for (uint32_t i = 0; i < batch->string_count; i++)
+        held->string_hashes[i] = XXH3_64bits(batch->strings[i].data, batch->strings[i].size);
+}
+
+static uint64_t key_hash(const struct held *held, const struct batch *batch, uint32_t row)
+{
+    const uint64_t *strings = held->string_hashes;
+    const uint64_t parts[] = {batch->seq[row], (uint64_t)batch->ts_ms[row],
+                              strings[batch->vendor[row]], strings[batch->device[row]],
+                              strings[batch->metric[row]]};
+    return XXH3_64bits(parts, sizeof parts) | 1;
+}
+
+static bool same_key(const struct batch *a, uint32_t left, const struct batch *b, uint32_t right)
+{
+    return a->seq[left] == b->seq[right] && a->ts_ms[left] == b->ts_ms[right] &&
+           bytes_equal(a->strings[a->metric[left]], b->strings[b->metric[right]]) &&
+           bytes_equal(a->strings[a->device[left]], b->strings[b->device[right]]) &&
+           bytes_equal(a->strings[a->vendor[left]], b->strings[b->vendor[right]]);
+}
+
+/* The slot of the key, or the free one where it belongs. */
+static struct held_slot *slot_of(const struct held *held, uint64_t hash, const struct batch *batch,
+                                 uint32_t row)
+{
+    for (uint64_t at = (hash >> 1) & held->slot_mask;; at = (at + 1) & held->slot_mask) {
+        struct held_slot *slot = &held->slots[at];
+        if (slot->hash == 0 ||
+            (slot->hash == hash && same_key(held->batches[slot->batch], slot->row, batch, row)))
+            return slot;
+    }
+}
+
+static void slots_grow(struct held *held, uint64_t more)
+{
+    uint64_t size = held->slots ? held->slot_mask + 1 : SLOTS_FIRST;
+    if (held->slots && (held->used + more) * 2 <= size)
+        return;
+    while ((held->used + more) * 2 > size)
+        size *= 2;
+    struct held_slot *old = held->slots;
+    uint64_t old_size = old ? held->slot_mask + 1 : 0;
+    held->slots = mem_zalloc(size * sizeof *held->slots);
+    held->slot_mask = size - 1;
+    for (uint64_t i = 0; i < old_size; i++) {
+        if (old[i].hash == 0)
+            continue;
+        uint64_t at = (old[i].hash >> 1) & held->slot_mask;
+        while (held->slots[at].hash)
+            at = (at + 1) & held->slot_mask;
+        held->slots[at] = old[i];
+    }
+    free(old);
+}
+
+static void batch_keep(struct held *held, struct batch *batch)
+{
+    if (held->batch_count == held->batch_capacity) {
+        held->batch_capacity = held->batch_capacity ? held->batch_capacity * 2 : 8;
+        held->batches = mem_realloc(held->batches, held->batch_capacity * sizeof *held->batches);
+    }
+    held->batches[held->batch_count++] = batch;
+}
+
+void held_add(struct held *held, struct batch *batch)
+{
+    uint32_t index = (uint32_t)held->batch_count;
+    batch_keep(held, batch);
+    held_look_into(held, batch);
+    slots_grow(held, batch->count);
+    for (uint32_t row = 0; row < batch->count; row++) {
+        uint64_t hash = key_hash(held, batch, row);
+        struct held_slot *slot = slot_of(held, hash, batch, row);
+        if (slot->hash && held->batches[slot->batch]->generation > batch->generation)
+            continue;
+        held->used += slot->hash == 0;
+        *slot = (struct held_slot){.hash = hash, .batch = index, .row = row};
+    }
+}
+
+bool held_is_newest(struct held *held, size_t batch, uint32_t row)
+{
+    const struct batch *of = held->batches[batch];
+    const struct held_slot *slot = slot_of(held, key_hash(held, of, row), of, row);
+    return slot->batch == batch && slot->row == row;
+}
+
+struct held_slot *held_find(struct held *held, const struct batch *batch, uint32_t row)
+{
+    if (held->used == 0)
+        return NULL;
+    struct held_slot *slot = slot_of(held, key_hash(held, batch, row), batch, row);
+    if (slot->hash == 0)
+        return NULL;
+    slot->found = true;
+    return slot;
+}

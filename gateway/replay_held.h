@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the stores should hold of a few messages: the readings of the reading log, and over them what
+ * was decoded again since. A store keeps, of readings with the same key, that of the highest
+ * generation; so does this. The thread of the replay.
+ */
+#ifndef TIDEGATE_REPLAY_HELD_H
+#define TIDEGATE_REPLAY_HELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/batch.h"
+
+struct held_slot {
+    uint64_t hash;  /* of the key; 0: free */
+    uint32_t batch; /* index in `batches` */
+    uint32_t row;
+    bool found; /* held_find was asked for it */
+};
+
+/* A zeroed object holds nothing. */
+struct held {
+    struct batch **batches; /* in the order added */
+    size_t batch_count, batch_capacity;
+    struct held_slot *slots;
+    uint64_t slot_mask, used;
+    uint64_t *string_hashes; /* of the batch at hand */
+    size_t string_capacity;
+};
+void held_fini(struct held *held);
+void held_clear(struct held *held);
+/* Takes the reference over. Of readings with the same key (seq, vendor, device, metric, ts) that of
+ * the higher generation stays, the later one among equals. */
+void held_add(struct held *held, struct batch *batch);
+/* That row of that batch is the one that stays. */
+bool held_is_newest(struct held *held, size_t batch, uint32_t row);
+
+/* Rows of another batch are looked up one after the other. */
+void held_look_into(struct held *held, const struct batch *batch);
+/* The slot with the key of that row of the batch given to held_look_into, or null; marked as
+ * found. */
+struct held_slot *held_find(struct held *held, const struct batch *batch, uint32_t row);
+
+#endif
