@@ -198,7 +198,7 @@ static void put_group(struct target *target, uint32_t days)
 static char *begin_file(struct target *target, const char *name)
 {
     struct err err;
-    struct file_range range = {1, 2, 1, 3};
+    struct file_range range = {1, 2, 1, 3, false};
     char *path = mem_printf("%s/%s", target->dir, name);
     unlink(path);
     must(parquet_file_new(&target->file, &disk_real, path, &target->options, &range, &err), &err);
@@ -345,7 +345,7 @@ static void speed_of_unit(const char *dir, const struct batch *batch)
     free(order);
     char *inputs[4] = {path, path, path, path};
     char *out = mem_printf("%s/merged.parquet", dir);
-    struct file_range range = {1, 2, 1, 3};
+    struct file_range range = {1, 2, 1, 3, false};
     struct merge_result result;
     unlink(out);
     start = clock_monotonic_ns();

@@ -48,6 +48,7 @@ static struct run run_at(const struct store *store, const struct compact_policy 
         const struct store_file *file = &day->files[i];
         if (!may_merge(store, policy, file) ||
             file->range.generation != day->files[first].range.generation ||
+            file->range.replay != day->files[first].range.replay ||
             (run.count && run.bytes + file->bytes > COMPACT_FILE_BYTES))
             break;
         run.count++;

@@ -17,6 +17,7 @@ struct file_range {
     uint64_t first_seq, last_seq;
     uint32_t generation;
     uint64_t gateway; /* the journal's identity */
+    bool replay;      /* holds what a replay brought where no file was: no unit of a lane */
 };
 
 struct parquet_options {

@@ -270,12 +270,14 @@ static void put_key_number(struct thrift_writer *meta, const char *key, uint64_t
 static void put_keys(struct thrift_writer *meta, const struct file_range *range)
 {
     char gateway[IDENTITY_TEXT_SIZE];
-    thrift_list(meta, 5, THRIFT_STRUCT, 5);
+    thrift_list(meta, 5, THRIFT_STRUCT, range->replay ? 6 : 5);
     put_key(meta, "tidegate.gateway", identity_format((struct identity){range->gateway}, gateway));
     put_key_number(meta, "tidegate.first_seq", range->first_seq);
     put_key_number(meta, "tidegate.last_seq", range->last_seq);
     put_key_number(meta, "tidegate.generation", range->generation);
     put_key(meta, "tidegate.version", TIDEGATE_VERSION);
+    if (range->replay)
+        put_key(meta, "tidegate.replay", "true");
 }
 
 void footer_put_metadata(const struct row_group *groups, size_t count, bool scaled,

@@ -179,6 +179,8 @@ static void read_key(struct thrift_struct at, struct file_range *range)
         range->last_seq = number_of(value, 10);
     else if (bytes_equal_text(key, "tidegate.generation"))
         range->generation = (uint32_t)number_of(value, 10);
+    else if (bytes_equal_text(key, "tidegate.replay"))
+        range->replay = true;
 }
 
 static void read_keys(struct thrift_struct *at, struct metadata *metadata)

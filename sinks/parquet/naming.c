@@ -14,20 +14,21 @@
 const char *file_name_format(const struct file_range *range, char out[FILE_NAME_SIZE])
 {
     char gateway[IDENTITY_TEXT_SIZE];
-    snprintf(out, FILE_NAME_SIZE, "%s-%020" PRIu64 "-%020" PRIu64 "-g%" PRIu32 ".parquet",
+    snprintf(out, FILE_NAME_SIZE, "%s-%020" PRIu64 "-%020" PRIu64 "-%c%" PRIu32 ".parquet",
              identity_format((struct identity){range->gateway}, gateway), range->first_seq,
-             range->last_seq, range->generation);
+             range->last_seq, range->replay ? 'r' : 'g', range->generation);
     return out;
 }
 
 bool file_name_parse(const char *name, struct file_range *out)
 {
-    struct file_range range;
-    char again[FILE_NAME_SIZE];
+    struct file_range range = {0};
+    char kind, again[FILE_NAME_SIZE];
     if (strlen(name) >= FILE_NAME_SIZE ||
-        sscanf(name, "%16" SCNx64 "-%20" SCNu64 "-%20" SCNu64 "-g%10" SCNu32 ".parquet",
-               &range.gateway, &range.first_seq, &range.last_seq, &range.generation) != 4)
+        sscanf(name, "%16" SCNx64 "-%20" SCNu64 "-%20" SCNu64 "-%c%10" SCNu32 ".parquet",
+               &range.gateway, &range.first_seq, &range.last_seq, &kind, &range.generation) != 5)
         return false;
+    range.replay = kind == 'r';
     if (strcmp(file_name_format(&range, again), name) != 0 || range.first_seq > range.last_seq)
         return false;
     *out = range;

@@ -2,7 +2,7 @@
  *
  * Names of days and files: dt=2026-11-21/00ff00ff00ff00ff-<first>-<last>-g<generation>.parquet, where
  * first and last are the sequence numbers that the file covers, with zeros in front so that names
- * sort as the numbers do. Any thread.
+ * sort as the numbers do. `r` in place of `g`: what a replay brought where no file was. Any thread.
  */
 #ifndef TIDEGATE_SINKS_PARQUET_NAMING_H
 #define TIDEGATE_SINKS_PARQUET_NAMING_H
@@ -16,7 +16,7 @@ enum { FILE_NAME_SIZE = 96, DAY_NAME_SIZE = 16 };
 
 static inline bool file_range_equal(const struct file_range *a, const struct file_range *b)
 {
-    return a->gateway == b->gateway && a->generation == b->generation &&
+    return a->gateway == b->gateway && a->generation == b->generation && a->replay == b->replay &&
            a->first_seq == b->first_seq && a->last_seq == b->last_seq;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The sink: takes a unit from the lane, has it written by a worker thread, answers when it is durable.
+ * The sink: takes a unit from the lane, has it written by a worker thread, answers when it is durable;
+ * beside it one unit of a replay.
  * Between units it merges files and removes old days. The lane's loop never waits for the disk but in
  * start(). Separate from the store, which knows files and no threads.
  *
@@ -15,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sinks/parquet/amend.h"
 #include "sinks/parquet/compact.h"
 #include "sinks/parquet/options.h"
 #include "sinks/parquet/retain.h"
@@ -31,7 +33,7 @@ enum {
 };
 
 /* What has the store at the moment; one at a time, on a worker thread. */
-enum job { JOB_NONE, JOB_UNIT, JOB_EXCHANGE, JOB_RETAIN, JOB_REMOVE };
+enum job { JOB_NONE, JOB_UNIT, JOB_REPLAY, JOB_EXCHANGE, JOB_RETAIN, JOB_REMOVE };
 
 /* A folder that was exchanged, until it is removed. */
 struct old_day {
@@ -50,7 +52,9 @@ struct sink {
     enum job job;
     int status; /* of the job */
     struct err err;
-    struct unit *unit; /* written and not answered; at most one */
+    struct unit *unit;   /* written and not answered; at most one */
+    struct unit *replay; /* the same, of a replay */
+    struct unit_days replay_days;
     struct unit_result result;
     int64_t retain_day;
 
@@ -61,7 +65,8 @@ struct sink {
     int merge_status;
     struct err merge_err;
     struct compact_plan plan;
-    uint64_t safe_below;
+    uint64_t safe_below;     /* units from here on may come again */
+    uint64_t live_next;      /* what the lane stores next; nothing below is new */
     int64_t paused_until_ms; /* after a failure, monotonic */
 
     struct old_day old[OLD_MAX]; /* oldest first */
@@ -73,7 +78,7 @@ struct sink {
     void (*closed)(void *arg);
     void *closed_arg;
 
-    _Atomic uint64_t rows, files, bytes, refused, failures;
+    _Atomic uint64_t rows, files, bytes, refused, failures, replayed;
     _Atomic uint64_t files_now, bytes_now;
     _Atomic uint64_t compactions, compacted_rows, compaction_failures, days_removed;
 };
@@ -131,7 +136,7 @@ static int parquet_start(struct sink *sink, uint64_t *cursor, struct err *err)
     if (result < 0)
         return err_wrap(err, result, "sink %s", sink->host->name);
     sink->started = true;
-    sink->safe_below = *cursor;
+    sink->safe_below = sink->live_next = *cursor;
     show_store(sink);
     uv_timer_start(&sink->tick, on_tick, TICK_MS, TICK_MS);
     return 0;
@@ -173,6 +178,36 @@ static int store_unit(struct sink *sink)
     return status;
 }
 
+/* Days before yesterday are soon, or already, files that nobody writes again. */
+static struct parquet_options replay_options(const struct sink *sink)
+{
+    int64_t newest =
+        sink->replay_days.count ? sink->replay_days.days[sink->replay_days.count - 1] : 0;
+    bool closed = newest < day_of_ms(clock_wall_ms()) - 1;
+    return file_options(sink, closed ? (int)sink->options->compression : FRESH_LEVEL);
+}
+
+static int store_replay(struct sink *sink)
+{
+    const struct unit *unit = sink->replay;
+    struct parquet_options options = replay_options(sink);
+    int status = 0;
+    /* The unit of the lane that has these would bring the old rows again, behind the new ones. */
+    if (unit->last_seq >= sink->live_next)
+        status = err_set(&sink->err, GW_EFULL,
+                         "a replay waits until its messages up to %" PRIu64
+                         " are stored by the lane; that is now at %" PRIu64,
+                         unit->last_seq, sink->live_next);
+    if (status == 0)
+        status = check_space(sink, &sink->err);
+    if (status == 0)
+        status = amend_store(&sink->store, unit->batches, unit->batch_count, &options,
+                             &sink->result, &sink->err);
+    if (status == 0)
+        unit_refusals(unit, &sink->result);
+    return status;
+}
+
 /* ---- jobs ---- */
 
 static int exchange_merged(struct sink *sink)
@@ -204,6 +239,7 @@ static void do_job(uv_work_t *work)
     struct sink *sink = container_of(work, struct sink, work);
     switch (sink->job) {
     case JOB_UNIT: sink->status = store_unit(sink); break;
+    case JOB_REPLAY: sink->status = store_replay(sink); break;
     case JOB_EXCHANGE: sink->status = exchange_merged(sink); break;
     case JOB_RETAIN:
         sink->status = retain_remove_day(&sink->store, sink->retain_day, &sink->err);
@@ -215,10 +251,11 @@ static void do_job(uv_work_t *work)
 
 static void finish_closing(struct sink *sink);
 
-static void count(struct sink *sink)
+static void count(struct sink *sink, enum job job)
 {
     const struct unit_result *result = &sink->result;
-    atomic_fetch_add_explicit(&sink->rows, result->rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(job == JOB_REPLAY ? &sink->replayed : &sink->rows, result->rows,
+                              memory_order_relaxed);
     atomic_fetch_add_explicit(&sink->files, result->files, memory_order_relaxed);
     atomic_fetch_add_explicit(&sink->bytes, result->bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&sink->refused, result->refusal_count, memory_order_relaxed);
@@ -227,20 +264,47 @@ static void count(struct sink *sink)
     show_store(sink);
 }
 
-static void finish_unit(struct sink *sink)
+/* The unit is no longer ours. */
+static struct unit *take_unit(struct sink *sink)
 {
     struct unit *unit = sink->unit;
-    struct unit_result result = sink->result;
-    count(sink);
     sink->unit = NULL;
+    return unit;
+}
+
+static struct unit *take_replay(struct sink *sink)
+{
+    struct unit *unit = sink->replay;
+    sink->replay = NULL;
+    unit_days_fini(&sink->replay_days);
+    return unit;
+}
+
+/* A damaged file stays as it is until somebody takes it out of the way. */
+static enum sink_reason reason_of(int status)
+{
+    return status == GW_ECORRUPT ? SINK_REASON_OPERATOR : SINK_REASON_DISK;
+}
+
+static void finish_unit(struct sink *sink, enum job job)
+{
+    struct unit *unit = job == JOB_REPLAY ? sink->replay : sink->unit;
+    struct unit_result result = sink->result;
+    count(sink, job);
+    if (job == JOB_REPLAY)
+        take_replay(sink);
+    else
+        take_unit(sink);
     sink->result = (struct unit_result){0};
+    if (sink->status == 0 && job == JOB_UNIT)
+        sink->live_next = unit->last_seq + 1;
     if (sink->status == 0)
         sink->host->answer(sink->host, unit,
                            &(struct sink_result){.answer = SINK_STORED,
                                                  .refusals = result.refusals,
                                                  .refusal_count = result.refusal_count});
     else
-        sink_retry(sink->host, unit, SINK_REASON_DISK, sink->err.text);
+        sink_retry(sink->host, unit, reason_of(sink->status), sink->err.text);
     unit_result_fini(&result);
 }
 
@@ -272,14 +336,15 @@ static void on_job_done(uv_work_t *work, int status)
     enum job job = sink->job;
     sink->job = JOB_NONE;
     show_store(sink);
-    if (job != JOB_UNIT && sink->status < 0)
+    bool of_lane = job == JOB_UNIT || job == JOB_REPLAY;
+    if (!of_lane && sink->status < 0)
         pause_after(sink, "parquet_housekeeping_failed", &sink->err);
     if (job == JOB_EXCHANGE)
         finish_exchange(sink);
     else if (job == JOB_RETAIN && sink->status == 0)
         atomic_fetch_add_explicit(&sink->days_removed, 1, memory_order_relaxed);
-    else if (job == JOB_UNIT)
-        finish_unit(sink);
+    else if (of_lane)
+        finish_unit(sink, job);
     next_job(sink);
 }
 
@@ -345,6 +410,15 @@ static bool old_due(const struct sink *sink)
     return sink->old_count && clock_monotonic_ms() - sink->old[0].since_ms >= OLD_STAYS_MS;
 }
 
+/* A merge reads files that a replay would write anew. */
+static bool replay_waits(const struct sink *sink)
+{
+    for (size_t i = 0; i < sink->replay_days.count; i++)
+        if ((sink->merging || sink->merged) && sink->replay_days.days[i] == sink->plan.day)
+            return true;
+    return false;
+}
+
 /* The store is free: what next? Units first. */
 static void next_job(struct sink *sink)
 {
@@ -361,13 +435,15 @@ static void next_job(struct sink *sink)
     bool retain = !paused && !sink->merging && !sink->merged && retention_due(sink);
     if (sink->unit)
         begin_job(sink, JOB_UNIT);
+    else if (sink->replay && !replay_waits(sink))
+        begin_job(sink, JOB_REPLAY);
     else if (sink->merged)
         begin_job(sink, JOB_EXCHANGE);
     else if (retain)
         begin_job(sink, JOB_RETAIN);
     else if (old_due(sink))
         begin_job(sink, JOB_REMOVE);
-    else if (!paused && !sink->merging)
+    else if (!paused && !sink->merging && !sink->replay)
         begin_merge(sink);
 }
 
@@ -378,10 +454,19 @@ static void on_tick(uv_timer_t *timer)
 
 static void parquet_write(struct sink *sink, struct unit *unit)
 {
-    gw_assert(sink->unit == NULL && sink->started && !sink->closing);
-    sink->unit = unit;
-    /* The lane has synced its cursor behind all units before this one: those never come again. */
-    sink->safe_below = unit->first_seq;
+    gw_assert(sink->started && !sink->closing);
+    if (unit->replay) {
+        gw_assert(sink->replay == NULL);
+        sink->replay = unit;
+        sink->replay_days = unit_days_of(unit->batches, unit->batch_count);
+    } else {
+        gw_assert(sink->unit == NULL);
+        sink->unit = unit;
+        /* The lane has synced its cursor behind all units before this one: those never come again. */
+        sink->safe_below = unit->first_seq;
+        if (unit->first_seq > sink->live_next) /* the lane left something out */
+            sink->live_next = unit->first_seq;
+    }
     next_job(sink);
 }
 
@@ -418,11 +503,10 @@ static void parquet_close(struct sink *sink, void (*closed)(void *arg), void *ar
         gw_assert(uv_timer_init(sink->host->loop, &sink->tick) == 0);
     /* A unit under way is soon durable or not, and is then answered truly; one that waits behind
      * housekeeping is given back. */
-    struct unit *waiting = sink->job == JOB_UNIT ? NULL : sink->unit;
-    if (waiting) {
-        sink->unit = NULL;
-        sink_closed(sink->host, waiting);
-    }
+    if (sink->unit && sink->job != JOB_UNIT)
+        sink_closed(sink->host, take_unit(sink));
+    if (sink->replay && sink->job != JOB_REPLAY)
+        sink_closed(sink->host, take_replay(sink));
     next_job(sink);
 }
 
@@ -430,7 +514,7 @@ static void parquet_fini(struct sink *sink)
 {
     if (sink == NULL)
         return;
-    gw_assert(sink->unit == NULL);
+    gw_assert(sink->unit == NULL && sink->replay == NULL);
     store_close(&sink->store);
     free(sink->path);
     free(sink);
@@ -452,6 +536,8 @@ static void parquet_metrics(struct sink *sink, struct buffer *out)
 {
     const char *name = sink->host->name;
     put_metric(out, name, "rows_total", "counter", "Readings written.", &sink->rows);
+    put_metric(out, name, "replayed_rows_total", "counter",
+               "Readings of replays put in their place.", &sink->replayed);
     put_metric(out, name, "files_total", "counter", "Files written from units.", &sink->files);
     put_metric(out, name, "written_bytes_total", "counter", "Bytes of files written from units.",
                &sink->bytes);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "model/decimal.h"
 #include "model/utf8.h"
 
 enum { ROWS_FIRST = 256, DIGIT_BITS = 16 };
@@ -91,16 +92,28 @@ uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess)
     return number;
 }
 
+/* The bits of the nearest double of an exact decimal. */
+static uint64_t as_double(const struct rows *rows, uint32_t row)
+{
+    if (!rows->has_value[row])
+        return 0;
+    double value =
+        decimal_to_double((struct decimal){(int64_t)rows->value[row], (int8_t)-rows->scale[row]});
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row)
 {
-    gw_assert(rows->scaled == from->scaled && row < from->count);
+    gw_assert((from->scaled || !rows->scaled) && row < from->count);
     uint32_t at = rows_add(rows);
     for (int i = 0; i < TEXT_COUNT; i++)
         rows->text[i][at] =
             string_table_add(&rows->strings, string_table_at(&from->strings, from->text[i][row]),
                              at ? rows->text[i][at - 1] : 0);
     rows->ts[at] = from->ts[row];
-    rows->value[at] = from->value[row];
+    rows->value[at] = rows->scaled == from->scaled ? from->value[row] : as_double(from, row);
     rows->seq[at] = from->seq[row];
     rows->received[at] = from->received[row];
     rows->scale[at] = from->scale[row];
@@ -249,18 +262,18 @@ static void sort_by_keys(struct sorter *sorter, uint32_t key_count)
     sorter->next = order;
 }
 
-static void sort_by_ts(struct sorter *sorter, const int64_t *ts)
+static void sort_by_number(struct sorter *sorter, const int64_t *numbers)
 {
     int64_t min = INT64_MAX, max = INT64_MIN;
     for (uint32_t i = 0; i < sorter->count; i++) {
-        min = ts[i] < min ? ts[i] : min;
-        max = ts[i] > max ? ts[i] : max;
+        min = numbers[i] < min ? numbers[i] : min;
+        max = numbers[i] > max ? numbers[i] : max;
     }
     uint64_t range = (uint64_t)max - (uint64_t)min;
     for (int shift = 0; shift < 64 && range >> shift; shift += DIGIT_BITS) {
         for (uint32_t i = 0; i < sorter->count; i++)
-            sorter->keys[i] =
-                (uint32_t)(((uint64_t)ts[i] - (uint64_t)min) >> shift) & ((1U << DIGIT_BITS) - 1);
+            sorter->keys[i] = (uint32_t)(((uint64_t)numbers[i] - (uint64_t)min) >> shift) &
+                              ((1U << DIGIT_BITS) - 1);
         sort_by_keys(sorter, 1U << DIGIT_BITS);
     }
 }
@@ -271,6 +284,14 @@ static void sort_by_text(struct sorter *sorter, const struct rows *rows, enum ro
     for (uint32_t i = 0; i < sorter->count; i++)
         sorter->keys[i] = rows->rank[text[i]];
     sort_by_keys(sorter, rows->strings.count);
+}
+
+static bool is_ascending(const int64_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        if (numbers[i - 1] > numbers[i])
+            return false;
+    return true;
 }
 
 void rows_sort(const struct rows *rows, uint32_t *order)
@@ -290,7 +311,9 @@ void rows_sort(const struct rows *rows, uint32_t *order)
     };
     for (uint32_t i = 0; i < count; i++)
         sorter.order[i] = i;
-    sort_by_ts(&sorter, rows->ts);
+    if (!is_ascending(rows->seq, count)) /* units come so; replays need not */
+        sort_by_number(&sorter, rows->seq);
+    sort_by_number(&sorter, rows->ts);
     sort_by_text(&sorter, rows, TEXT_METRIC);
     sort_by_text(&sorter, rows, TEXT_DEVICE);
     sort_by_text(&sorter, rows, TEXT_VENDOR);
@@ -306,5 +329,7 @@ int rows_compare(const struct rows *a, uint32_t x, const struct rows *b, uint32_
         if (order)
             return order;
     }
-    return (a->ts[x] > b->ts[y]) - (a->ts[x] < b->ts[y]);
+    if (a->ts[x] != b->ts[y])
+        return a->ts[x] < b->ts[y] ? -1 : 1;
+    return (a->seq[x] > b->seq[y]) - (a->seq[x] < b->seq[y]);
 }

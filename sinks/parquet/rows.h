@@ -51,7 +51,7 @@ uint32_t rows_add(struct rows *rows);
 uint32_t rows_extend(struct rows *rows, uint32_t more);
 /* A string, made well-formed. */
 uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess);
-/* Row `row` of `from`. Both are scaled or neither is. */
+/* Row `row` of `from`; from exact decimals to doubles it is converted, the other way it cannot be. */
 void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row);
 /* The rows of a batch whose ts lies in the UTC day, but for those with a string above text_max. */
 void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, size_t text_max,
@@ -59,7 +59,7 @@ void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, s
 
 /* Number all strings by their order. */
 void rows_rank(struct rows *rows);
-/* order[0..count) becomes the row numbers by (vendor, device, metric, ts), rows of one key in the
+/* order[0..count) becomes the row numbers by (vendor, device, metric, ts, seq), equal rows in the
  * order they were added. After rows_rank. */
 void rows_sort(const struct rows *rows, uint32_t *order);
 /* The same order between rows of different objects. */

@@ -107,7 +107,7 @@ static int take_name(struct store *store, struct store_day *day, const char *fol
         file.bytes = stat.size;
         if (result == 0)
             add_file(store, day, &file);
-    } else {
+    } else if (!file_name_is_temporary(name)) {
         day->foreign = true;
     }
     if (result < 0)
@@ -149,7 +149,7 @@ int store_remove_dir(const struct store *store, const char *path)
 
 static bool contains(const struct file_range *a, const struct file_range *b)
 {
-    return a->gateway == b->gateway && a->generation == b->generation &&
+    return a->gateway == b->gateway && a->generation == b->generation && a->replay == b->replay &&
            a->first_seq <= b->first_seq && a->last_seq >= b->last_seq &&
            (a->first_seq < b->first_seq || a->last_seq > b->last_seq);
 }
@@ -209,7 +209,8 @@ int store_has(const struct store *store, int64_t day, const struct file_range *r
     for (size_t i = 0; found && i < found->file_count; i++) {
         const struct file_range *other = &found->files[i].range;
         if (other->gateway != range->gateway || other->generation != range->generation ||
-            other->last_seq < range->first_seq || other->first_seq > range->last_seq)
+            other->replay != range->replay || other->last_seq < range->first_seq ||
+            other->first_seq > range->last_seq)
             continue;
         /* A merged file contains the ranges of what it was made of. */
         if (other->first_seq <= range->first_seq && other->last_seq >= range->last_seq)
@@ -237,38 +238,65 @@ static int write_rows(struct parquet_file *file, const struct parquet_options *o
     return result < 0 ? result : parquet_file_finish(file, err);
 }
 
-/* A folder that was not there when we looked last must itself survive; that it exists by now does
- * not tell that its parent was synced. */
-static int make_day(struct store *store, int64_t day, const char *folder, struct err *err)
+int store_make_day(struct store *store, int64_t day, struct err *err)
 {
     if (store_find_day(store, day))
         return 0;
+    char *folder = store_day_path(store, day);
     int result = store->disk->mkdir(store->disk, folder);
     if (result == 0 || result == -EEXIST)
         result = store->disk->sync_dir(store->disk, store->path);
-    return result < 0 ? store_error(err, result, "make folder", folder) : 0;
+    if (result < 0)
+        result = store_error(err, result, "make folder", folder);
+    free(folder);
+    return result;
+}
+
+/* The list, after a file appeared or took another's place. */
+static void note_file(struct store *store, int64_t number, const struct store_file *file)
+{
+    struct store_day *day = add_day(store, number);
+    day->changed_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < day->file_count; i++) {
+        if (!file_range_equal(&day->files[i].range, &file->range))
+            continue;
+        day->bytes += file->bytes - day->files[i].bytes;
+        store->bytes += file->bytes - day->files[i].bytes;
+        day->files[i].bytes = file->bytes;
+        return;
+    }
+    add_file(store, day, file);
 }
 
 /* Sync before rename: after a crash the final name must never show a file that is not whole. */
-static int publish(struct store *store, const char *temporary, const char *path, const char *folder,
-                   struct err *err)
+int store_place(struct store *store, int64_t day, const struct file_range *range,
+                const char *temporary, uint64_t bytes, struct err *err)
 {
+    char *folder = store_day_path(store, day);
+    char *path = store_file_path(store, day, range);
     int result = store->disk->rename(store->disk, temporary, path);
-    if (result < 0)
-        return store_error(err, result, "rename to", path);
-    result = store->disk->sync_dir(store->disk, folder);
-    return result < 0 ? store_error(err, result, "sync", folder) : 0;
+    if (result < 0) {
+        result = store_error(err, result, "rename to", path);
+    } else {
+        result = store->disk->sync_dir(store->disk, folder);
+        if (result < 0)
+            result = store_error(err, result, "sync", folder);
+    }
+    if (result == 0)
+        note_file(store, day, &(struct store_file){*range, bytes});
+    free(path);
+    free(folder);
+    return result;
 }
 
 int store_put(struct store *store, int64_t day, const struct file_range *range,
               const struct parquet_options *options, const struct rows *rows, const uint32_t *order,
               struct err *err)
 {
-    char *folder = store_day_path(store, day);
     char *path = store_file_path(store, day, range);
     char *temporary = mem_printf("%s.tmp", path);
     struct parquet_file *file = NULL;
-    int result = make_day(store, day, folder, err);
+    int result = store_make_day(store, day, err);
     if (result == 0) {
         store->disk->unlink(store->disk, temporary); /* of an attempt that failed */
         result = parquet_file_new(&file, store->disk, temporary, options, range, err);
@@ -276,17 +304,11 @@ int store_put(struct store *store, int64_t day, const struct file_range *range,
     if (result == 0)
         result = write_rows(file, options, rows, order, err);
     if (result == 0)
-        result = publish(store, temporary, path, folder, err);
-    if (result == 0) {
-        struct store_day *there = add_day(store, day);
-        add_file(store, there, &(struct store_file){*range, parquet_file_bytes(file)});
-        there->changed_ms = clock_monotonic_ms();
-    } else {
+        result = store_place(store, day, range, temporary, parquet_file_bytes(file), err);
+    if (result < 0)
         store->disk->unlink(store->disk, temporary);
-    }
     parquet_file_free(file);
     free(temporary);
     free(path);
-    free(folder);
     return result;
 }

@@ -60,7 +60,15 @@ int store_put(struct store *store, int64_t day, const struct file_range *range,
               const struct parquet_options *options, const struct rows *rows, const uint32_t *order,
               struct err *err);
 
-/* ---- for the parts that change whole days ---- */
+/* ---- for the parts that change files and whole days ---- */
+
+/* The folder of a day. One that was not there when we looked last must itself survive; that it exists
+ * by now does not tell that its parent was synced. */
+int store_make_day(struct store *store, int64_t day, struct err *err);
+/* Give a file of `bytes` that was written and synced its name, in the place of the one that has it.
+ * After an error either may be there. */
+int store_place(struct store *store, int64_t day, const struct file_range *range,
+                const char *temporary, uint64_t bytes, struct err *err);
 
 struct store_day *store_find_day(const struct store *store, int64_t day); /* null: not there */
 /* Paths, allocated. */

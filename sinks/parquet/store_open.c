@@ -128,7 +128,7 @@ static int check_ahead(const struct store *store, uint64_t cursor, struct err *e
     for (size_t d = 0; d < store->day_count; d++) {
         for (size_t f = 0; f < store->days[d].file_count; f++) {
             const struct file_range *range = &store->days[d].files[f].range;
-            if (range->gateway != store->identity.bits || range->last_seq < cursor)
+            if (range->gateway != store->identity.bits || range->last_seq < cursor || range->replay)
                 continue;
             if (begun == NULL)
                 begun = range;

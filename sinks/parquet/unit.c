@@ -17,18 +17,13 @@ void unit_result_fini(struct unit_result *result)
 
 /* ---- days ---- */
 
-struct days {
-    int64_t *days;
-    size_t count;
-};
-
 static int compare_days(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
 
-static void add_day(struct days *days, int64_t day)
+static void add_day(struct unit_days *days, int64_t day)
 {
     for (size_t i = days->count; i > 0; i--)
         if (days->days[i - 1] == day)
@@ -37,12 +32,12 @@ static void add_day(struct days *days, int64_t day)
     days->days[days->count++] = day;
 }
 
-static struct days days_of(const struct unit *unit)
+struct unit_days unit_days_of(struct batch *const *batches, uint32_t count)
 {
-    struct days days = {0};
+    struct unit_days days = {0};
     int64_t last = INT64_MIN;
-    for (uint32_t b = 0; b < unit->batch_count; b++) {
-        const struct batch *batch = unit->batches[b];
+    for (uint32_t b = 0; b < count; b++) {
+        const struct batch *batch = batches[b];
         for (uint32_t row = 0; row < batch->count; row++) {
             int64_t day = day_of_ms(batch->ts_ms[row]);
             if (day != last)
@@ -53,6 +48,12 @@ static struct days days_of(const struct unit *unit)
     if (days.count)
         qsort(days.days, days.count, sizeof *days.days, compare_days);
     return days;
+}
+
+void unit_days_fini(struct unit_days *days)
+{
+    free(days->days);
+    *days = (struct unit_days){0};
 }
 
 /* ---- rows that cannot be kept ---- */
@@ -79,7 +80,7 @@ static void refuse(struct unit_result *result, uint64_t seq, const char *column)
 }
 
 /* Usually no string of a batch is that long, and no row needs a look. */
-static void find_refusals(const struct unit *unit, struct unit_result *result)
+void unit_refusals(const struct unit *unit, struct unit_result *result)
 {
     for (uint32_t b = 0; b < unit->batch_count; b++) {
         const struct batch *batch = unit->batches[b];
@@ -129,14 +130,14 @@ int unit_store(struct store *store, const struct unit *unit, const struct parque
                struct unit_result *result, struct err *err)
 {
     struct file_range range = {unit->first_seq, unit->last_seq, unit->generation,
-                               store->identity.bits};
-    struct days days = days_of(unit);
+                               store->identity.bits, false};
+    struct unit_days days = unit_days_of(unit->batches, unit->batch_count);
     int status = 0;
     *result = (struct unit_result){0};
     for (size_t i = 0; i < days.count && status == 0; i++)
         status = store_day(store, days.days[i], unit, &range, options, result, err);
     if (status == 0)
-        find_refusals(unit, result);
-    free(days.days);
+        unit_refusals(unit, result);
+    unit_days_fini(&days);
     return status;
 }

@@ -18,6 +18,17 @@ struct unit_result {
 };
 void unit_result_fini(struct unit_result *result);
 
+/* The UTC days of the rows, ascending. */
+struct unit_days {
+    int64_t *days;
+    size_t count;
+};
+struct unit_days unit_days_of(struct batch *const *batches, uint32_t count);
+void unit_days_fini(struct unit_days *days);
+
+/* Rows that cannot be kept, added to result->refusals. */
+void unit_refusals(const struct unit *unit, struct unit_result *result);
+
 /* 0 when all of it is durable, from this call or an earlier one. */
 int unit_store(struct store *store, const struct unit *unit, const struct parquet_options *options,
                struct unit_result *result, struct err *err);

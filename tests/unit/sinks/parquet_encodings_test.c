@@ -174,7 +174,7 @@ static void hostile_nesting_ends(void **state)
 static void only_names_that_we_make_are_ours(void **state)
 {
     (void)state;
-    struct file_range range = {1, UINT64_MAX, 4294967295, 0x0123456789abcdef}, back;
+    struct file_range range = {1, UINT64_MAX, 4294967295, 0x0123456789abcdef, false}, back;
     char name[FILE_NAME_SIZE];
     assert_true(file_name_parse(file_name_format(&range, name), &back));
     assert_true(file_range_equal(&range, &back));

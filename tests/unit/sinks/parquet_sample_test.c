@@ -221,7 +221,7 @@ static void rows_of_endless_variety_are_read_back(void **state)
     struct parquet_file *file = NULL;
     struct parquet_reader *reader = NULL;
     struct parquet_options options = {false, 1, 5000, 1000, NULL};
-    struct file_range range = {1, 2, 1, 3};
+    struct file_range range = {1, 2, 1, 3, false};
     struct err err = {0};
     char text[4096];
     temp_dir_make(&dir);
