@@ -403,7 +403,8 @@ void ch_send_unit(struct sink *sink, struct unit *unit)
 static struct ch_part *find_checking(struct sink *sink, const struct ch_host *host)
 {
     for (struct ch_work *work = sink->works; work; work = work->next)
-        for (uint32_t i = 0; i < work->part_count; i++)
+        /* A pool thread is at the parts of one that is being encoded. */
+        for (uint32_t i = 0; work->encoded && i < work->part_count; i++)
             if (work->parts[i].state == CH_PART_CHECKING && work->parts[i].host == host)
                 return &work->parts[i];
     return NULL;
