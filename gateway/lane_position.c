@@ -165,6 +165,9 @@ void lane_on_rewind(struct sink_host *host, const char *why)
     lane_save(lane);
     if (!lane->closing)
         uv_async_send(&lane->wake);
+    /* With nothing open it is done: the sink may not start for long, and a lane that rewinds is not
+     * parked. */
+    lane_rewind_step(lane);
 }
 
 void lane_rewind_step(struct lane *lane)

@@ -124,13 +124,13 @@ static int fake_start(struct sink *sink, uint64_t *cursor, struct err *err)
     struct fake_sink *fake = sink->fake;
     int rc = fake->start_rc;
     usleep((useconds_t)fake->start_ms * 1000);
+    if (fake->rewind_at_start && fake->starts == 0)
+        sink->host->rewind(sink->host, "it restarted while we were away");
     fake->starts++;
     if (rc)
         return err_set(err, rc, "told so at start");
     if (fake->at_sink)
         *cursor = fake->at_sink;
-    if (fake->rewind_at_start)
-        sink->host->rewind(sink->host, "it restarted while we were away");
     return 0;
 }
 

@@ -213,6 +213,28 @@ static void a_lane_that_may_park_goes_on_behind_what_it_leaves_out(void **state)
     assert_missed(1, 40);
 }
 
+static void a_lane_that_was_sent_back_can_be_parked_before_its_destination_starts(void **state)
+{
+    (void)state;
+    batches(1, 60);
+    const struct cursor_state at = {
+        .next_seq = 31, .settled_seq = 11, .unit_count = 1, .units = {{31, 40}}};
+    cursor_put(&at);
+    lane_world.config.when_full = WHEN_FULL_PARK;
+    world.settle_ms = 60000;
+    world.start_rc = GW_EIO;
+    world.rewind_at_start = true;
+    struct lane *lane = lane_make();
+    wait_until(lane_stats(lane)->rewinds == 1);
+    lane_park(lane, 21);
+    wait_until(lane_stats(lane)->settled_seq == 21);
+    assert_missed(11, 20);
+    world.start_rc = 0;
+    wait_stored(60);
+    lane_end(lane, 1000);
+    assert_units_cover(0, 21, 60);
+}
+
 static void a_lane_that_holds_is_never_parked(void **state)
 {
     (void)state;
@@ -440,6 +462,8 @@ int main(void)
         position_test(a_rewind_survives_a_kill_before_it_was_done),
         position_test(a_rewind_at_start_begins_at_what_has_settled),
         position_test(a_lane_that_may_park_goes_on_behind_what_it_leaves_out),
+        position_test(
+            a_lane_that_was_sent_back_can_be_parked_before_its_destination_starts),
         position_test(a_lane_that_holds_is_never_parked),
         position_test(a_parked_unit_may_still_arrive),
         position_test(parked_units_are_gone_after_a_kill_and_stay_written_down),
