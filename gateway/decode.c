@@ -8,6 +8,16 @@
 #include "deadletter.h"
 #include "journal/rawlog.h"
 
+struct normaliser_options decode_normaliser_options(const struct config *config)
+{
+    return (struct normaliser_options){
+        .vocabulary = config->vocabulary,
+        .series_max = (uint64_t)config->decode.meters_max,
+        .late_max_ms = config->decode.late_days * 86400000,
+        .ahead_max_ms = config->decode.ahead_ms,
+    };
+}
+
 void decode_init(struct decode *decode, const struct router *router, struct normaliser *normaliser,
                  size_t readings_max)
 {
@@ -76,7 +86,7 @@ static bool codec_run(struct decode *decode, const struct route_match *route,
     return false;
 }
 
-static void decode_message(struct decode *decode, const struct message *message)
+void decode_message(struct decode *decode, const struct message *message)
 {
     struct deadletter letter = {.message = *message,
                                 .codec = bytes_text(""),

@@ -31,6 +31,9 @@ struct decode {
 
 enum { DECODE_LETTERS_MAX = 16 << 20 };
 
+/* What a configuration says to the normaliser. */
+struct normaliser_options decode_normaliser_options(const struct config *config);
+
 /* `router` and `normaliser` outlive it or are replaced by the owner between extents. */
 void decode_init(struct decode *decode, const struct router *router, struct normaliser *normaliser,
                  size_t readings_max);
@@ -40,6 +43,9 @@ void decode_fini(struct decode *decode);
  * memory damage: the extent's checksum was right); what came before stays. GW_EFULL: letters_full
  * said no. */
 int decode_extent(struct decode *decode, const struct extent *extent, struct err *err);
+
+/* One message, as decode_extent does it for each. */
+void decode_message(struct decode *decode, const struct message *message);
 
 /* The rows so far as a batch, and the counts; the decode is empty again. `letters` stays for the
  * caller to store and clear. */

@@ -95,16 +95,6 @@ static struct batch *batch_finish(struct decoder *decoder)
 
 /* ---- a new configuration ---- */
 
-static struct normaliser_options normal_options(const struct config *config)
-{
-    return (struct normaliser_options){
-        .vocabulary = config->vocabulary,
-        .series_max = (uint64_t)config->decode.meters_max,
-        .late_max_ms = config->decode.late_days * 86400000,
-        .ahead_max_ms = config->decode.ahead_ms,
-    };
-}
-
 static void reload_take(struct decoder *decoder)
 {
     pthread_mutex_lock(&decoder->reload_lock);
@@ -113,7 +103,7 @@ static void reload_take(struct decoder *decoder)
         decoder->router = decoder->reload_router;
         decoder->config = decoder->reload_config;
         decoder->decode.router = decoder->router;
-        struct normaliser_options normal = normal_options(decoder->config);
+        struct normaliser_options normal = decode_normaliser_options(decoder->config);
         normaliser_set_options(decoder->normaliser, &normal);
         decoder->stats.generation = decoder->reload_generation;
         decoder->reload_router = NULL;
@@ -456,7 +446,7 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
     decoder->config = config;
     pthread_mutex_init(&decoder->reload_lock, NULL);
     pthread_cond_init(&decoder->reload_done, NULL);
-    struct normaliser_options normal = normal_options(config);
+    struct normaliser_options normal = decode_normaliser_options(config);
     decoder->normaliser = normaliser_new(&normal);
     decode_init(&decoder->decode, NULL, decoder->normaliser, (size_t)config->decode.readings_max);
     uint32_t generation = 0;

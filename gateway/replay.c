@@ -64,8 +64,10 @@ static int source_run(struct replay_run *run, struct err *err)
 {
     switch (run->job.request.source) {
     case REPLAY_READINGS: return replay_readings_run(run, err);
-    default: return err_set(err, GW_EINVAL, "only the reading log can be replayed yet");
+    case REPLAY_AGAIN: return replay_again_run(run, err);
+    case REPLAY_LETTERS: return replay_letters_run(run, err);
     }
+    return err_set(err, GW_EINVAL, "unknown source");
 }
 
 static enum replay_state end_state(struct entry *entry, int rc, struct err *err)

@@ -118,11 +118,11 @@ void held_add(struct held *held, struct batch *batch)
     }
 }
 
-bool held_is_newest(struct held *held, size_t batch, uint32_t row)
+const struct held_slot *held_slot(const struct held *held, size_t batch, uint32_t row)
 {
     const struct batch *of = held->batches[batch];
     const struct held_slot *slot = slot_of(held, key_hash(held, of, row), of, row);
-    return slot->batch == batch && slot->row == row;
+    return slot->batch == batch && slot->row == row ? slot : NULL;
 }
 
 struct held_slot *held_find(struct held *held, const struct batch *batch, uint32_t row)

@@ -34,13 +34,11 @@ void held_clear(struct held *held);
 /* Takes the reference over. Of readings with the same key (seq, vendor, device, metric, ts) that of
  * the higher generation stays, the later one among equals. */
 void held_add(struct held *held, struct batch *batch);
-/* That row of that batch is the one that stays. */
-bool held_is_newest(struct held *held, size_t batch, uint32_t row);
-
-/* Rows of another batch are looked up one after the other. */
+/* Before rows of one batch are asked about, one of `batches` or another. */
 void held_look_into(struct held *held, const struct batch *batch);
-/* The slot with the key of that row of the batch given to held_look_into, or null; marked as
- * found. */
+/* The slot of that row of batches[batch], or null when another one with its key stays. */
+const struct held_slot *held_slot(const struct held *held, size_t batch, uint32_t row);
+/* The slot with the key of that row of another batch, or null; marked as found. */
 struct held_slot *held_find(struct held *held, const struct batch *batch, uint32_t row);
 
 #endif

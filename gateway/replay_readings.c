@@ -46,7 +46,7 @@ static struct batch *rows_choose(struct sender *sender, const struct batch *batc
         held_look_into(&sender->held, batch);
     for (uint32_t row = 0; row < batch->count; row++)
         if (batch->seq[row] >= first && batch->seq[row] <= last && replay_rows_has(&rows, row) &&
-            (!overlaid || held_is_newest(&sender->held, index, row)))
+            (!overlaid || held_slot(&sender->held, index, row)))
             replay_row_copy(batch, row, sender->builder);
     struct batch *chosen = replay_batch_finish(sender->builder, batch);
     chosen->first_seq = first;

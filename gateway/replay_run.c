@@ -21,6 +21,7 @@ enum {
     RETRY_MS = 500,
     RETRIES_MAX = 5,
     BLOCKED_TELL_MS = 1000,
+    ROOM_WAIT_MS = 1000,
 };
 
 static struct log_limit damage_limit = {.burst = 20};
@@ -231,6 +232,33 @@ bool replay_run_put(struct replay_run *run, struct batch *batch)
     }
     batch_release(batch);
     return goes_on;
+}
+
+static void bounds_set(struct batch *batch)
+{
+    batch->received_min_ms = batch->received_max_ms = batch->count ? batch->received_ms[0] : 0;
+    for (uint32_t row = 0; row < batch->count; row++) {
+        int64_t ms = batch->received_ms[row];
+        batch->received_min_ms = ms < batch->received_min_ms ? ms : batch->received_min_ms;
+        batch->received_max_ms = ms > batch->received_max_ms ? ms : batch->received_max_ms;
+    }
+}
+
+int replay_run_decoded(struct replay_run *run, struct batch *batch, struct err *err)
+{
+    bool told = false;
+    int rc = 0;
+    bounds_set(batch);
+    while (batch->count && run->feed && (rc = again_log_append(run->again, batch, err)) != 0) {
+        if (!told)
+            log_event(LOG_WARN, "replay_waits", "id=%s why=\"%s\"", run->job.status.id, err->text);
+        told = true;
+        if (!replay_run_wait(run, ROOM_WAIT_MS, err->text)) {
+            batch_release(batch);
+            return GW_ECLOSED;
+        }
+    }
+    return replay_run_put(run, batch) ? 0 : GW_ECLOSED;
 }
 
 void replay_run_passed(struct replay_run *run, uint64_t next_seq)

@@ -66,6 +66,8 @@ uint64_t replay_run_spanned(struct replay_run *run, uint64_t first_seq, uint64_t
 /* Takes the reference over; an empty batch is dropped. Waits for its pace and for the sink; false:
  * stopped. */
 bool replay_run_put(struct replay_run *run, struct batch *batch);
+/* The same for what was decoded again: the log of that gets it first. GW_ECLOSED: stopped. */
+int replay_run_decoded(struct replay_run *run, struct batch *batch, struct err *err);
 /* Everything below next_seq was read, and what it held was put. Saves when a second is over. */
 void replay_run_passed(struct replay_run *run, uint64_t next_seq);
 /* first .. +count was lost to damage: said once, counted. */
