@@ -187,6 +187,15 @@ static int open_cursor(struct lane *lane, struct err *err)
                             journal_identity(options->readings), &first, err);
 }
 
+static uint64_t given_through(const struct cursor_state *saved)
+{
+    uint64_t through = saved->next_seq - 1;
+    for (uint32_t i = 0; i < saved->unit_count; i++)
+        if (saved->units[i].last_seq > through)
+            through = saved->units[i].last_seq;
+    return through;
+}
+
 /* What the cursor says. A destination ahead of the journal is a refusal to start (invariant 5). */
 static int load_position(struct lane *lane, struct err *err)
 {
@@ -210,6 +219,7 @@ static int load_position(struct lane *lane, struct err *err)
     /* How long ago it was confirmed nobody knows. */
     settle_confirmed(&lane->settle, lane->saved.next_seq, clock_monotonic_ms());
     lane->stats.settled_seq = lane->saved.settled_seq;
+    lane->host.given_through = given_through(&lane->saved);
     slots_init(&lane->slots, lane->type->open_units_max(options->sink->options), &lane->saved);
     lane_reader_seek(&lane->reader, lane->saved.next_seq);
     return 0;

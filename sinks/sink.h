@@ -85,6 +85,9 @@ struct sink_host {
     struct identity identity; /* of the journal */
     const char *name;         /* of the sink, for logs and metrics: "parquet" */
     const char *data_dir;     /* relative paths in options are below it */
+    /* At start: the highest number that a process before this one may have given to the sink, were it
+     * answered or not. */
+    uint64_t given_through;
     /* Metrics as configured at start; lives as long as the sink. */
     const struct vocabulary *vocabulary;
     /* Answer a unit, exactly once for each write, later, never from inside write. */

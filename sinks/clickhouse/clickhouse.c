@@ -150,7 +150,11 @@ static int connect_hosts(struct sink *sink, uint64_t cursor, const struct http_o
 
 static int clickhouse_start(struct sink *sink, uint64_t *cursor, struct err *err)
 {
-    ch_memory_load(&sink->hosts, sink->host->disk, sink->memory_path);
+    struct ch_memory memory;
+    ch_memory_load(&sink->hosts, sink->host->disk, sink->memory_path, &memory);
+    sink->has_stranger = memory.has_stranger;
+    if (sink->again_through < memory.again_through)
+        sink->again_through = memory.again_through;
     const struct clickhouse_options *options = sink->options;
     struct buffer password = {0};
     char *ca_file = path_of(sink, options->tls_ca_file);

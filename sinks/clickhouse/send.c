@@ -268,7 +268,8 @@ static void part_send(struct sink *sink, struct ch_part *part, struct ch_host *h
 {
     struct buffer query = {0}, url = {0};
     const struct table_shape *shape = &part->work->shapes[part->shard];
-    bool again = part->work->copy.first_seq <= sink->again_through;
+    const struct unit *unit = &part->work->copy;
+    bool again = unit->replay || unit->first_seq <= sink->again_through;
     table_insert_query(shape, host->database, sink->options->table, &query);
     buffer_printf(&url, "%s/?query=", host->base);
     http_escape(&url, buffer_bytes(&query));
@@ -277,6 +278,8 @@ static void part_send(struct sink *sink, struct ch_part *part, struct ch_host *h
         buffer_printf(&url, "&insert_quorum=%" PRId64, sink->options->insert_quorum);
     buffer_u8(&url, '\0');
     count(&sink->resent, part->attempts++ > 0);
+    if (unit->last_seq > sink->sent_through)
+        sink->sent_through = unit->last_seq;
     part->host = host;
     part->state = CH_PART_SENT;
     part->request = (struct http_request){

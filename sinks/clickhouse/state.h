@@ -35,14 +35,14 @@ struct sink {
     struct ch_watch *watches;   /* one a host */
     struct http_client *client;
     char *memory_path;
-    bool memory_changed, rewound_at_start;
+    bool memory_changed, rewound_at_start, has_stranger;
 
     struct ch_work *works; /* open, encoding or kept; oldest first */
     uint32_t encoding;     /* jobs on worker threads */
     struct ch_part *queue, **queue_end;
     uint64_t epoch;         /* grows when kept blocks are void: a rewind, another shape */
-    uint64_t again_through; /* up to here rows were confirmed before and may be gone */
-    uint64_t confirmed_through;
+    uint64_t again_through; /* up to here blocks may be gone that servers know as stored */
+    uint64_t confirmed_through, sent_through;
 
     uv_timer_t tick; /* once a second: the hosts */
     uv_timer_t kick; /* at once: what write() began */

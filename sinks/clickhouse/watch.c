@@ -34,41 +34,56 @@ static bool same_columns(const struct table_shape *a, const struct table_shape *
     return true;
 }
 
-static void rewind_lane(struct sink *sink, struct ch_host *host, const char *why)
-{
-    log_event(LOG_WARN, "clickhouse_rewind", "sink=%s host=%s why=\"%s\" through=%" PRIu64,
-              sink->host->name, host->name, why, sink->confirmed_through);
-    host->confirmed_at_ms = 0;
-    sink->epoch++;
-    sink->again_through = sink->confirmed_through;
-    atomic_fetch_add_explicit(&sink->rewinds, 1, memory_order_relaxed);
-    if (sink->host->rewind)
-        sink->host->rewind(sink->host, why);
-}
-
-/* After the lane was told: killed in between, we must find the restart once more. */
 static void save_memory(struct sink *sink)
 {
-    int result = 0;
-    if (sink->memory_changed)
-        result = ch_memory_save(&sink->hosts, sink->host->disk, sink->memory_path);
+    int result =
+        ch_memory_save(&sink->hosts, sink->again_through, sink->host->disk, sink->memory_path);
     sink->memory_changed = false;
     if (result < 0)
         log_event(LOG_WARN, "clickhouse_memory_failed", "sink=%s path=%s why=\"%s\"",
                   sink->host->name, sink->memory_path, strerror(-result));
 }
 
+/* Replicas and ZooKeeper remember blocks whose rows are gone, and would drop them: also those of which
+ * we heard nothing. On disk before the lane goes back, because from then on nothing else tells what
+ * was sent. */
+static void distrust_blocks(struct sink *sink)
+{
+    if (sink->again_through >= sink->sent_through)
+        return;
+    sink->again_through = sink->sent_through;
+    save_memory(sink);
+}
+
+static void rewind_lane(struct sink *sink, struct ch_host *host, const char *why)
+{
+    log_event(LOG_WARN, "clickhouse_rewind", "sink=%s host=%s why=\"%s\" through=%" PRIu64,
+              sink->host->name, host->name, why, sink->confirmed_through);
+    host->confirmed_at_ms = 0;
+    sink->epoch++;
+    distrust_blocks(sink);
+    atomic_fetch_add_explicit(&sink->rewinds, 1, memory_order_relaxed);
+    if (sink->host->rewind)
+        sink->host->rewind(sink->host, why);
+}
+
 static void take_uptime(struct sink *sink, struct ch_host *host, const struct ch_probe *probe)
 {
     if (probe->uptime_s < 0)
         return;
-    ch_memory_take(host, probe->uptime_s, clock_wall_ms(), &sink->memory_changed);
-    if (!ch_host_uptime(host, probe->uptime_s, clock_monotonic_ms()))
-        return;
-    log_event(LOG_WARN, "clickhouse_restarted", "sink=%s host=%s uptime_s=%" PRId64 " version=%s",
-              sink->host->name, host->name, probe->uptime_s, probe->version);
-    if (ch_host_at_risk(host, sink->options->settle_ms))
-        rewind_lane(sink, host, "the server was restarted");
+    if (ch_host_uptime(host, probe->uptime_s, clock_monotonic_ms())) {
+        log_event(LOG_WARN, "clickhouse_restarted",
+                  "sink=%s host=%s uptime_s=%" PRId64 " version=%s", sink->host->name, host->name,
+                  probe->uptime_s, probe->version);
+        distrust_blocks(sink);
+        if (ch_host_at_risk(host, sink->options->settle_ms))
+            rewind_lane(sink, host, "the server was restarted");
+    }
+    /* After the lane was told: killed in between, we must find the restart once more. */
+    if (ch_memory_take(host, probe->uptime_s, clock_wall_ms()))
+        sink->memory_changed = true;
+    if (sink->memory_changed)
+        save_memory(sink);
 }
 
 static void take_shape(struct sink *sink, struct ch_host *host, const struct ch_probe *probe)
@@ -116,7 +131,6 @@ static void take_answer(struct sink *sink, struct ch_host *host, struct ch_probe
 {
     check_peer(sink, probe);
     take_uptime(sink, host, probe);
-    save_memory(sink);
     if (probe->result < 0) {
         take_failure(sink, host, probe);
         return;
@@ -193,23 +207,28 @@ static int start_run(struct start *start, const struct http_options *http, struc
 
 /* Why what this server confirmed to the process before us may be gone; null: it is not. A server
  * that does not answer may come back without it, and the lane would have settled it by then. */
-static const char *lost_before(struct sink *sink, struct ch_host *host,
+static const char *lost_before(const struct sink *sink, const struct ch_host *host,
                                const struct ch_probe *probe)
 {
     bool known = host->started_wall_s != 0;
     if (probe->uptime_s < 0)
         return known ? "the server does not answer, and confirmed readings before" : NULL;
-    if (ch_memory_take(host, probe->uptime_s, clock_wall_ms(), &sink->memory_changed))
+    if (ch_memory_restarted(host, probe->uptime_s, clock_wall_ms()))
         return "the server was restarted while we were not running";
     if (!known && probe->uptime_s * 1000 < sink->options->settle_ms)
         return "the server is young, and nobody remembers when it was started";
+    if (sink->has_stranger)
+        return "a server that is not in `url` any more confirmed readings before";
     return NULL;
 }
 
 static void look_back(struct sink *sink, struct ch_host *host, const struct ch_probe *probe)
 {
     const char *why = lost_before(sink, host, probe);
-    if (why == NULL || sink->rewound_at_start || sink->confirmed_through == 0)
+    if (why == NULL || sink->rewound_at_start)
+        return;
+    distrust_blocks(sink);
+    if (sink->confirmed_through == 0)
         return;
     sink->rewound_at_start = true;
     rewind_lane(sink, host, why);
@@ -228,6 +247,9 @@ static void take_start_answers(struct start *start)
         look_back(sink, &sink->hosts.hosts[i], probe);
         take_answer(sink, &sink->hosts.hosts[i], probe);
         sink->watches[i].asked_ms = clock_monotonic_ms();
+        /* The process before us may have heard it confirm something just now. */
+        if (probe->uptime_s >= 0 && sink->confirmed_through)
+            sink->hosts.hosts[i].confirmed_at_ms = sink->watches[i].asked_ms;
     }
 }
 
@@ -255,8 +277,12 @@ int ch_watch_start(struct sink *sink, uint64_t cursor, const struct http_options
                    struct err *err)
 {
     struct start start = {.sink = sink};
+    sink->memory_changed = sink->has_stranger; /* it is told once */
     if (sink->confirmed_through < cursor - 1)
         sink->confirmed_through = cursor - 1;
+    sink->sent_through = sink->confirmed_through;
+    if (sink->sent_through < sink->host->given_through)
+        sink->sent_through = sink->host->given_through;
     start.probes = mem_zalloc(sink->hosts.count * sizeof *start.probes);
     int result = start_run(&start, http, err);
     if (result == 0)

@@ -57,8 +57,16 @@ void ch_work_free(struct ch_work *work)
 
 bool ch_work_is(const struct ch_work *work, const struct unit *unit)
 {
-    return work->copy.first_seq == unit->first_seq && work->copy.last_seq == unit->last_seq &&
-           work->copy.generation == unit->generation && work->copy.rows == unit->rows;
+    const struct unit *copy = &work->copy;
+    if (copy->first_seq != unit->first_seq || copy->last_seq != unit->last_seq ||
+        copy->generation != unit->generation || copy->replay != unit->replay ||
+        copy->batch_count != unit->batch_count)
+        return false;
+    /* Ours are held, so the same address is the same batch. */
+    for (uint32_t i = 0; i < unit->batch_count; i++)
+        if (copy->batches[i] != unit->batches[i])
+            return false;
+    return true;
 }
 
 /* ---- encoding ---- */

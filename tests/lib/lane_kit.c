@@ -127,6 +127,7 @@ static int fake_start(struct sink *sink, uint64_t *cursor, struct err *err)
     if (fake->rewind_at_start && fake->starts == 0)
         sink->host->rewind(sink->host, "it restarted while we were away");
     fake->starts++;
+    fake->given_through = sink->host->given_through;
     if (rc)
         return err_set(err, rc, "told so at start");
     if (fake->at_sink)

@@ -155,6 +155,7 @@ static void a_rewind_at_start_begins_at_what_has_settled(void **state)
     wait_until(lane_stats(lane)->next_seq == 31);
     lane_end(lane, 1000);
     assert_int_equal(assert_units_cover(0, 11, 30), 20);
+    assert_int_equal(world.given_through, 30); /* by the process before */
 }
 
 /* ---- park ---- */

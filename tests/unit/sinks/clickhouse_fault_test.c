@@ -204,6 +204,11 @@ static void act_reset(struct server *server, const struct insert *insert, struct
     }
 }
 
+static bool is_again(const struct insert *insert)
+{
+    return strstr(insert->target, "insert_deduplicate=0") != NULL;
+}
+
 static void a_restarted_server_gets_what_it_may_have_lost(void **state)
 {
     (void)state;
@@ -222,13 +227,13 @@ static void a_restarted_server_gets_what_it_may_have_lost(void **state)
     assert_int_equal(sink_lane_put(&lane, second), SINK_RETRY);
     run_loop(&lane, 5000);
     assert_int_equal(rewinds, 1);
-    /* The server's memory of blocks must not drop what it has confirmed and lost. */
+    /* The server's memory of blocks must not drop what it has lost, confirmed or only sent. */
     assert_int_equal(sink_lane_put(&lane, first), SINK_STORED);
     assert_int_equal(sink_lane_put(&lane, second), SINK_STORED);
     assert_int_equal(sink_lane_put(&lane, third), SINK_STORED);
     assert_int_equal(server->count, 6);
     for (uint32_t i = 0; i < 6; i++)
-        assert_int_equal(strstr(server->inserts[i].target, "insert_deduplicate=0") != NULL, i == 3);
+        assert_int_equal(is_again(&server->inserts[i]), i == 3 || i == 4);
     assert_true(same_body(&server->inserts[0], &server->inserts[3]));
     run_loop(&lane, 1500);
     assert_int_equal(rewinds, 1);
@@ -236,6 +241,55 @@ static void a_restarted_server_gets_what_it_may_have_lost(void **state)
     test_unit_free(first);
     test_unit_free(second);
     test_unit_free(third);
+    server_free(server);
+}
+
+/* Nothing was confirmed, so nothing has to be sent from before; but a replica that lost the block may
+ * know its name from ZooKeeper. */
+static void a_block_that_a_restart_took_is_no_duplicate(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct sink_lane lane;
+    struct unit *first = test_unit(1, 100, 100, MIDNIGHT, 10);
+    server->act = act_reset;
+    rewinds = 0;
+    lane_start(&lane, server, NULL, NULL);
+    lane.host.rewind = on_rewind;
+    server->left = 2;
+    assert_int_equal(sink_lane_put(&lane, first), SINK_RETRY);
+    server->started_ms = clock_monotonic_ms();
+    run_loop(&lane, 2500);
+    assert_int_equal(rewinds, 0);
+    assert_int_equal(sink_lane_put(&lane, first), SINK_STORED);
+    assert_false(is_again(&server->inserts[0]));
+    assert_true(is_again(&server->inserts[server->count - 1]));
+    sink_lane_fini(&lane);
+    test_unit_free(first);
+    server_free(server);
+}
+
+static void a_restart_before_our_first_block_sends_the_lane_back(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct sink_lane lane;
+    struct unit *unit = test_unit(501, 600, 100, MIDNIGHT, 10);
+    struct err err;
+    char *url = url_of(server, NULL, NULL);
+    lane_open(&lane, url);
+    lane.host.rewind = on_rewind;
+    rewinds = 0;
+    server->act = act_reset;
+    assert_int_equal(sink_lane_start(&lane, 501, &err), 0); /* confirmed to another process */
+    server->started_ms = clock_monotonic_ms();
+    server->left = 2;
+    assert_int_equal(sink_lane_put(&lane, unit), SINK_RETRY);
+    run_loop(&lane, 5000);
+    assert_int_equal(rewinds, 1);
+    sink_lane_fini(&lane);
+    free(url);
+    test_unit_free(unit);
     server_free(server);
 }
 
@@ -330,6 +384,62 @@ static void a_server_that_was_restarted_while_we_were_down_is_found_out(void **s
     server_free(server);
 }
 
+/* What a new process sends: is it again, and how often did it send the lane back? */
+static bool sends_again(const struct server *server, const char *data, uint64_t cursor,
+                        uint64_t given_through, uint64_t first_seq)
+{
+    struct sink_lane lane;
+    struct err err;
+    struct unit *unit = test_unit(first_seq, first_seq + 99, 100, MIDNIGHT, 10);
+    char *url = url_of(server, NULL, NULL);
+    lane_open(&lane, url);
+    lane.host.data_dir = data;
+    lane.host.given_through = given_through;
+    lane.host.rewind = on_rewind;
+    rewinds = 0;
+    assert_int_equal(sink_lane_start(&lane, cursor, &err), 0);
+    assert_int_equal(sink_lane_put(&lane, unit), SINK_STORED);
+    sink_lane_fini(&lane);
+    free(url);
+    test_unit_free(unit);
+    return is_again(&server->inserts[server->count - 1]);
+}
+
+/* Units that were under way when both were killed, and a lane that was killed on its way back. */
+static void what_a_process_before_sent_and_the_server_lost_is_no_duplicate(void **state)
+{
+    (void)state;
+    struct server *server = server_new();
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    assert_false(sends_again(server, dir.path, 501, 600, 501));
+    assert_false(sends_again(server, dir.path, 601, 700, 601));
+    server->started_ms = clock_monotonic_ms() - 60000;
+    assert_true(sends_again(server, dir.path, 601, 700, 601));
+    assert_int_equal(rewinds, 1);
+    /* Killed, with its cursor at what has settled. */
+    assert_true(sends_again(server, dir.path, 301, 300, 401));
+    assert_int_equal(rewinds, 0);
+    assert_true(sends_again(server, dir.path, 301, 300, 601));
+    assert_false(sends_again(server, dir.path, 701, 700, 701));
+    temp_dir_remove(&dir);
+    server_free(server);
+}
+
+static void a_server_that_left_the_url_may_have_taken_readings_with_it(void **state)
+{
+    (void)state;
+    struct server *server = server_new(), *other = server_new();
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    assert_int_equal(rewinds_of_a_new_process(server, dir.path, true), 0);
+    assert_int_equal(rewinds_of_a_new_process(other, dir.path, true), 1);
+    assert_int_equal(rewinds_of_a_new_process(other, dir.path, true), 0);
+    temp_dir_remove(&dir);
+    server_free(other);
+    server_free(server);
+}
+
 static void a_young_server_that_nobody_remembers_is_not_trusted(void **state)
 {
     (void)state;
@@ -358,9 +468,13 @@ int main(void)
         cmocka_unit_test(a_table_that_takes_no_row_makes_no_dead_letters),
         cmocka_unit_test(a_table_that_was_changed_stops_the_sink_until_it_fits_again),
         cmocka_unit_test(a_restarted_server_gets_what_it_may_have_lost),
+        cmocka_unit_test(a_block_that_a_restart_took_is_no_duplicate),
+        cmocka_unit_test(a_restart_before_our_first_block_sends_the_lane_back),
         cmocka_unit_test(a_connection_that_broke_is_no_restart),
         cmocka_unit_test(a_server_that_stays_silent_after_confirming_sends_the_lane_back),
         cmocka_unit_test(a_server_that_was_restarted_while_we_were_down_is_found_out),
+        cmocka_unit_test(what_a_process_before_sent_and_the_server_lost_is_no_duplicate),
+        cmocka_unit_test(a_server_that_left_the_url_may_have_taken_readings_with_it),
         cmocka_unit_test(a_young_server_that_nobody_remembers_is_not_trusted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
