@@ -26,14 +26,16 @@ struct feed {
     uint64_t open;             /* batches queued or taken, and not stored */
     uint64_t stored_seq;
     uint64_t stored_count;
-    bool starved; /* the lane found nothing */
+    size_t room_max; /* the replay waits until so much is open at most; else SIZE_MAX */
+    bool starved;    /* the lane found nothing */
     bool ended;
 };
 
 struct feed *feed_new(size_t bytes_max, void (*wake)(void *arg), void *arg)
 {
     struct feed *feed = mem_zalloc(sizeof *feed);
-    *feed = (struct feed){.bytes_max = bytes_max, .wake = wake, .arg = arg, .starved = true};
+    *feed = (struct feed){
+        .bytes_max = bytes_max, .room_max = SIZE_MAX, .wake = wake, .arg = arg, .starved = true};
     atomic_init(&feed->references, 1);
     pthread_mutex_init(&feed->lock, NULL);
     pthread_cond_init(&feed->changed, NULL);
@@ -74,14 +76,34 @@ void feed_free(struct feed *feed)
 
 /* ---- the replay's side ---- */
 
+/* Locked. */
+static bool has_room(const struct feed *feed)
+{
+    return feed->ended || feed->open == 0 || feed->bytes <= feed->room_max;
+}
+
+/* Until at most `bytes_max` is open. The lane may hold back a unit that could still grow, so it hears
+ * of it. With the lock held, which it lets go. */
+static void wait_room(struct feed *feed, size_t bytes_max)
+{
+    feed->room_max = bytes_max;
+    if (!has_room(feed)) {
+        pthread_mutex_unlock(&feed->lock);
+        feed->wake(feed->arg);
+        pthread_mutex_lock(&feed->lock);
+    }
+    while (!has_room(feed))
+        pthread_cond_wait(&feed->changed, &feed->lock);
+    feed->room_max = SIZE_MAX;
+}
+
 bool feed_put(struct feed *feed, struct batch *batch)
 {
     struct item *item = mem_alloc(sizeof *item);
     *item = (struct item){.batch = batch};
     pthread_mutex_lock(&feed->lock);
     /* One batch always fits: it may be larger than the whole queue. */
-    while (!feed->ended && feed->open && feed->bytes + batch->bytes > feed->bytes_max)
-        pthread_cond_wait(&feed->changed, &feed->lock);
+    wait_room(feed, batch->bytes < feed->bytes_max ? feed->bytes_max - batch->bytes : 0);
     bool ended = feed->ended;
     bool wakes = !ended && feed->starved;
     if (!ended) {
@@ -107,8 +129,7 @@ bool feed_put(struct feed *feed, struct batch *batch)
 bool feed_drained(struct feed *feed)
 {
     pthread_mutex_lock(&feed->lock);
-    while (!feed->ended && feed->open)
-        pthread_cond_wait(&feed->changed, &feed->lock);
+    wait_room(feed, 0);
     bool drained = feed->open == 0;
     pthread_mutex_unlock(&feed->lock);
     return drained;
@@ -139,6 +160,14 @@ struct batch *feed_take(struct feed *feed)
     feed->starved = batch == NULL;
     pthread_mutex_unlock(&feed->lock);
     return batch;
+}
+
+bool feed_waits(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    bool waits = feed->first == NULL && !has_room(feed);
+    pthread_mutex_unlock(&feed->lock);
+    return waits;
 }
 
 void feed_stored(struct feed *feed, struct batch *const *batches, uint32_t count)

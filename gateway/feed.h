@@ -38,6 +38,8 @@ uint64_t feed_stored_count(struct feed *feed);
 
 /* The next batch, with a reference for the caller; null: none now. */
 struct batch *feed_take(struct feed *feed);
+/* Everything was taken, and the replay waits for it: nothing more comes before it is stored. */
+bool feed_waits(struct feed *feed);
 /* The unit that held these, in the order taken, is stored. */
 void feed_stored(struct feed *feed, struct batch *const *batches, uint32_t count);
 

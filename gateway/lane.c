@@ -55,6 +55,7 @@ void lane_health_update(struct lane *lane)
         const struct slot *slot = slots_at(&lane->slots, i);
         health = slot->health > health ? slot->health : health;
     }
+    health = lane->feed.slot.health > health ? lane->feed.slot.health : health;
     /* A client library that tries again in silence looks well for ever: its age tells. */
     if (health == LANE_OK && lane_held_up(lane))
         health = LANE_RETRYING;
@@ -124,11 +125,13 @@ static void lane_step(struct lane *lane)
         bool rewound = lane->rewinding;
         lane_rewind_step(lane);
         lane_write_due(lane);
-        more = lane_fill(lane) || (rewound && !lane->rewinding);
+        more = lane_feed_fill(lane);
+        more = lane_fill(lane) || (rewound && !lane->rewinding) || more;
+        lane_feed_write(lane);
     }
     /* An idle lane's cursor must come right too. */
     lane_save_due(lane);
-    if (lane->slots.count == 0)
+    if (lane->slots.count == 0 && lane->feed.slot.state == SLOT_FREE)
         raw_messages_fini(&lane->messages); /* it would hold a segment open */
     lane_health_update(lane);
     stats_publish(lane);
@@ -301,6 +304,7 @@ int lane_new(const struct lane_options *options, struct lane **out, struct err *
     lane_reader_init(&lane->reader, options->readings, options->recent);
     raw_messages_init(&lane->messages, options->raw);
     locks_init(lane);
+    lane_feed_init(lane);
     loop_init(lane);
     host_init(lane);
     int rc = lane_open(lane, err);
@@ -356,6 +360,11 @@ void lane_stop(struct lane *lane, int64_t timeout_ms)
 void lane_park(struct lane *lane, uint64_t below_seq)
 {
     lane->park_below = below_seq;
+    lane_wake(lane);
+}
+
+void lane_wake(struct lane *lane)
+{
     if (lane->started && !lane->stopping)
         uv_async_send(&lane->wake);
 }
@@ -382,6 +391,7 @@ void lane_free(struct lane *lane)
         lane->type->fini(lane->sink);
     gw_assert(lane->handles_open == 0);
     gw_assert(uv_loop_close(&lane->loop) == 0);
+    lane_feed_fini(lane);
     slots_fini(&lane->slots);
     batch_release(lane->ahead);
     lane_reader_fini(&lane->reader);

@@ -13,6 +13,7 @@
 
 #include "base/disk.h"
 #include "config/config.h"
+#include "feed.h"
 #include "journal/journal.h"
 #include "recent.h"
 #include "refused.h"
@@ -45,7 +46,8 @@ struct lane_stats {
     /* What retention took for want of room before it was sent (when_full: park); 0: nothing. */
     _Atomic uint64_t parked_first_seq, parked_last_seq;
     _Atomic uint64_t parked_messages;
-    _Atomic bool started; /* the sink's start succeeded */
+    _Atomic uint64_t replay_rows, replay_units; /* stored; not among rows and units */
+    _Atomic bool started;                       /* the sink's start succeeded */
     _Atomic int health;
 };
 
@@ -82,6 +84,12 @@ void lane_free(struct lane *lane); /* after stop; accepts null */
 /* Retention has no room and only this lane, whose when_full is park, needs what is below that number:
  * soon stats.settled_seq is there, and what was left out is written down. Main thread. */
 void lane_park(struct lane *lane, uint64_t below_seq);
+/* History for this sink (feed.h), beside live traffic. The lane takes a reference, and lets it go when
+ * the feed was ended and it has answered for what it took. GW_EEXIST: it has one already. Any thread;
+ * the lane is started, and not being stopped. */
+int lane_attach(struct lane *lane, struct feed *feed, struct err *err);
+/* Look into the feed: there is something, or it was ended. */
+void lane_wake(struct lane *lane);
 const char *lane_name(const struct lane *lane);
 const char *lane_sink_type(const struct lane *lane);
 const struct lane_stats *lane_stats(const struct lane *lane);

@@ -163,6 +163,7 @@ void lane_on_rewind(struct sink_host *host, const char *why)
               "sink=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " why=\"%s\"", lane->host.name, from,
               lane->saved.next_seq, why ? why : "");
     lane_save(lane);
+    lane_feed_rewound(lane);
     if (!lane->closing)
         uv_async_send(&lane->wake);
     /* With nothing open it is done: the sink may not start for long, and a lane that rewinds is not

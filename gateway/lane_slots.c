@@ -13,7 +13,7 @@ void slots_init(struct slots *slots, uint32_t max, const struct cursor_state *sa
     memcpy(slots->bounds, saved->units, sizeof slots->bounds);
 }
 
-static void slot_release(struct slot *slot)
+void slot_release(struct slot *slot)
 {
     for (uint32_t i = 0; i < slot->unit.batch_count; i++)
         batch_release(slot->unit.batches[i]);
@@ -149,6 +149,16 @@ bool slots_any_open(struct slots *slots)
         if (slots_at(slots, i)->state == SLOT_OPEN)
             return true;
     return false;
+}
+
+uint32_t slots_at_sink(struct slots *slots)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->count; i++) {
+        enum slot_state state = slots_at(slots, i)->state;
+        count += state == SLOT_OPEN || state == SLOT_WAITING;
+    }
+    return count;
 }
 
 uint64_t slots_rows(struct slots *slots)

@@ -56,7 +56,11 @@ void slots_pop(struct slots *slots);
 void slot_add(struct slot *slot, struct batch *batch);
 /* May `batch` be added, with at most items_max in a unit? An empty unit takes any. */
 bool slot_takes(const struct slot *slot, const struct batch *batch, uint64_t items_max);
+/* Let go of what it holds; it is free then. */
+void slot_release(struct slot *slot);
 uint64_t slots_rows(struct slots *slots);
+/* Units that the sink has, or had and gets again. */
+uint32_t slots_at_sink(struct slots *slots);
 bool slots_any_open(struct slots *slots);
 /* The bounds that the cursor must hold: of all units that are no longer filling nor parked, and of those that
  * were under way before a restart and are not yet again. */

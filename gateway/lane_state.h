@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A lane inside: shared by lane.c (its life and its loop), lane_start.c (the sink's start),
- * lane_units.c (reading, giving out, answers) and lane_position.c (the cursor: saved, settled,
- * followed, rewound, parked). Nobody else includes it. The lane's thread, where nothing else stands.
+ * lane_units.c (reading, giving out, answers), lane_position.c (the cursor: saved, settled,
+ * followed, rewound, parked) and lane_feed.c (history beside it). Nobody else includes it. The lane's thread, where nothing else stands.
  */
 #ifndef TIDEGATE_LANE_STATE_H
 #define TIDEGATE_LANE_STATE_H
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "journal/cursor.h"
 #include "lane.h"
+#include "lane_feed.h"
 #include "lane_reader.h"
 #include "lane_slots.h"
 #include "missed.h"
@@ -47,6 +48,7 @@ struct lane {
     struct batch *ahead; /* read, but did not fit into the unit before */
     uint64_t rows_max;
     int64_t age_max_ms;
+    struct lane_feed feed;
 
     /* the sink's start */
     bool sink_started;
@@ -87,6 +89,11 @@ void lane_start_sink(struct lane *lane);
 
 /* lane_units.c */
 void lane_on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result);
+/* The same unit again, later: RETRY, or what was refused cannot be stored now. */
+void lane_retry_later(struct lane *lane, struct slot *slot, enum sink_reason reason,
+                      const char *why);
+/* Rows that were refused are dead letters by now. */
+void lane_refusals_count(struct lane *lane, const struct sink_result *result);
 /* Another attempt for units that wait and are due. */
 void lane_write_due(struct lane *lane);
 /* Read, fill units, give out what is whole. True when there may be more. */

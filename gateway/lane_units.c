@@ -32,6 +32,7 @@ static void slot_open(struct lane *lane, struct slot *slot)
         slot->retry_at_ms = clock_monotonic_ms() + LANE_BACKOFF_MS_MIN;
         return;
     }
+    lane->feed.turn = true;
     slot_write(lane, slot);
 }
 
@@ -100,6 +101,14 @@ static struct batch *batch_next(struct lane *lane)
     return got == LANE_READ_BATCH ? batch : NULL;
 }
 
+/* Room at the sink for one more. Units that wait keep theirs. */
+static bool has_room(struct lane *lane)
+{
+    uint32_t taken = slots_at_sink(&lane->slots) + (lane->feed.slot.state == SLOT_OPEN ? 1 : 0);
+    bool last = taken + 1 == lane->slots.max;
+    return taken < lane->slots.max && !(last && lane->feed.turn && lane_feed_ready(lane));
+}
+
 bool lane_fill(struct lane *lane)
 {
     for (int i = 0; i < STEP_BATCHES; i++) {
@@ -107,7 +116,8 @@ bool lane_fill(struct lane *lane)
             return false;
         struct slot *slot = slots_filling(&lane->slots);
         if (slot && slot_due(lane, slot, false)) {
-            slot_open(lane, slot);
+            if (has_room(lane))
+                slot_open(lane, slot);
             if (slot->state == SLOT_FILLING)
                 return false;
             continue;
@@ -116,7 +126,7 @@ bool lane_fill(struct lane *lane)
             return false;
         struct batch *batch = batch_next(lane);
         if (batch == NULL) {
-            if (slot && slot_due(lane, slot, true))
+            if (slot && slot_due(lane, slot, true) && has_room(lane))
                 slot_open(lane, slot);
             return false;
         }
@@ -173,8 +183,8 @@ static void confirm(struct lane *lane)
         lane_save(lane);
 }
 
-static void retry_later(struct lane *lane, struct slot *slot, enum sink_reason reason,
-                        const char *why)
+void lane_retry_later(struct lane *lane, struct slot *slot, enum sink_reason reason,
+                      const char *why)
 {
     bool stops = reason >= SINK_REASON_OPERATOR;
     slot->backoff_ms = slot->backoff_ms ? slot->backoff_ms * 2 : LANE_BACKOFF_MS_MIN;
@@ -196,8 +206,7 @@ static void retry_later(struct lane *lane, struct slot *slot, enum sink_reason r
     lane_health_update(lane);
 }
 
-/* They are dead letters by now. */
-static void refusals_count(struct lane *lane, const struct sink_result *result)
+void lane_refusals_count(struct lane *lane, const struct sink_result *result)
 {
     const struct sink_refusal *first = result->refusals;
     if (result->refusal_count == 0)
@@ -208,10 +217,8 @@ static void refusals_count(struct lane *lane, const struct sink_result *result)
     lane->stats.refused_rows += result->refusal_count;
 }
 
-void lane_on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result)
+static void live_answer(struct lane *lane, struct slot *slot, const struct sink_result *result)
 {
-    struct lane *lane = container_of(host, struct lane, host);
-    struct slot *slot = unit->lane;
     struct err err;
     gw_assert(slot->state == SLOT_OPEN);
     if (result->answer == SINK_CLOSED) {
@@ -220,21 +227,31 @@ void lane_on_answer(struct sink_host *host, struct unit *unit, const struct sink
         return;
     }
     if (result->answer == SINK_RETRY) {
-        gw_assert((unsigned)result->reason < SINK_REASON_COUNT);
-        retry_later(lane, slot, result->reason, result->why);
+        lane_retry_later(lane, slot, result->reason, result->why);
         return;
     }
-    if (refused_store(lane->options.refused, host->name, unit, result->refusals,
+    if (refused_store(lane->options.refused, lane->host.name, &slot->unit, result->refusals,
                       result->refusal_count, &err)) {
-        retry_later(lane, slot, SINK_REASON_DISK, err.text);
+        lane_retry_later(lane, slot, SINK_REASON_DISK, err.text);
         return;
     }
-    refusals_count(lane, result);
+    lane_refusals_count(lane, result);
     stored_count(lane, slot);
     slot->state = SLOT_STORED;
     slot->health = LANE_OK;
     lane_health_update(lane);
     confirm(lane);
+}
+
+void lane_on_answer(struct sink_host *host, struct unit *unit, const struct sink_result *result)
+{
+    struct lane *lane = container_of(host, struct lane, host);
+    if (result->answer == SINK_RETRY)
+        gw_assert((unsigned)result->reason < SINK_REASON_COUNT);
+    if (unit->replay)
+        lane_feed_answer(lane, result);
+    else
+        live_answer(lane, unit->lane, result);
     if (!lane->closing)
         uv_async_send(&lane->wake);
 }
