@@ -3,7 +3,8 @@
  * The HTTP server on libmicrohttpd: one thread a connection, because a handler may wait (GET /tail)
  * and health checks must not wait behind it. Everything is bounded: connections, the size of a
  * request, how long a connection may be silent, how many handlers of one path run at once. A request
- * that is not plain GET or HEAD without a body is refused before any handler hears of it.
+ * that is not plain GET or HEAD without a body, or a POST of JSON to a path that takes one, is refused
+ * before any handler hears of it.
  */
 #include "admin/admin.h"
 
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@ enum {
     ROUTES_MAX = 32,
     REQUEST_BYTES_MAX = 32 << 10, /* memory of a connection: request line and headers */
     URI_BYTES_MAX = 4096,
+    BODY_BYTES_MAX = 64 << 10,
     SILENCE_S = 30,
     REQUEST_MS = 5000, /* from the connection's start to its first whole request */
     AGAIN_MS = 65000,  /* from an answer to the next whole request: scrapes come once a minute */
@@ -42,6 +45,12 @@ struct admin {
 
 struct admin_request {
     struct MHD_Connection *connection;
+    struct bytes body;
+};
+
+/* What is remembered of a request between its headers and its end. */
+struct incoming {
+    struct buffer body;
 };
 
 const char *admin_argument(const struct admin_request *request, const char *name)
@@ -49,11 +58,17 @@ const char *admin_argument(const struct admin_request *request, const char *name
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+struct bytes admin_body(const struct admin_request *request)
+{
+    return request->body;
+}
+
 /* ---- answers ---- */
 
 /* Takes the buffer over. */
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
-                              const char *content_type, struct buffer *body)
+static enum MHD_Result answer_allow(struct MHD_Connection *connection, unsigned status,
+                                    const char *content_type, const char *allow,
+                                    struct buffer *body)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_FREE);
@@ -65,8 +80,8 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (allow)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     if (status == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
@@ -74,11 +89,29 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     return result;
 }
 
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
+                              const char *content_type, struct buffer *body)
+{
+    return answer_allow(connection, status, content_type, NULL, body);
+}
+
+/* ---- refusals ---- */
+
 static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text)
 {
     struct buffer body = {0};
     buffer_add_text(&body, text);
     return answer(connection, status, "text/plain", &body);
+}
+
+static enum MHD_Result refuse_method(struct MHD_Connection *connection,
+                                     const struct admin_route *route)
+{
+    struct buffer body = {0};
+    const char *allow =
+        route && route->post ? route->handle ? "GET, HEAD, POST" : "POST" : "GET, HEAD";
+    buffer_printf(&body, "only %s\n", allow);
+    return answer_allow(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", allow, &body);
 }
 
 /* ---- connections ---- */
@@ -106,14 +139,6 @@ static void deadline_set(struct admin *admin, struct MHD_Connection *connection,
         watch_set(admin->watch, info->socket_context, timeout_ms);
 }
 
-static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
-                         enum MHD_RequestTerminationCode code)
-{
-    (void)state;
-    (void)code;
-    deadline_set(arg, connection, AGAIN_MS);
-}
-
 /* ---- requests ---- */
 
 /* What the request line said, before libmicrohttpd takes escapes away. */
@@ -132,59 +157,144 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connectio
     return &uri_fine;
 }
 
-/* No path here takes a body, so whatever announces one is a mistake or an attempt at smuggling. */
-static bool has_body(struct MHD_Connection *connection)
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
 {
-    const char *length =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    const char *encoding =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    return encoding != NULL || (length != NULL && strcmp(length, "0") != 0);
+    (void)code;
+    if (*state && *state != &uri_fine && *state != &uri_bad && *state != &uri_long) {
+        struct incoming *incoming = *state;
+        buffer_fini(&incoming->body);
+        free(incoming);
+    }
+    *state = NULL;
+    deadline_set(arg, connection, AGAIN_MS);
 }
 
-static enum MHD_Result route_run(struct admin *admin, size_t index,
-                                 struct MHD_Connection *connection)
+static const char *header_of(struct MHD_Connection *connection, const char *name)
 {
-    const struct admin_route *route = &admin->routes[index];
-    struct admin_request request = {connection};
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/* Nothing is read but what a POST announces by its length: whatever else announces a body is a mistake
+ * or an attempt at smuggling. */
+static bool has_body(struct MHD_Connection *connection)
+{
+    const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return header_of(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
+           (length != NULL && strcmp(length, "0") != 0);
+}
+
+static bool is_get(const char *method)
+{
+    return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+}
+
+static bool is_json(struct MHD_Connection *connection)
+{
+    static const char json[] = "application/json";
+    const char *type = header_of(connection, MHD_HTTP_HEADER_CONTENT_TYPE);
+    size_t size = sizeof json - 1;
+    return type && strncasecmp(type, json, size) == 0 &&
+           (type[size] == '\0' || type[size] == ';' || type[size] == ' ');
+}
+
+/* Null: fine; else why not. A page in a browser cannot send JSON elsewhere without asking first, which
+ * nobody grants here, and always tells where it comes from. */
+static const char *post_refusal(struct MHD_Connection *connection, unsigned *status)
+{
+    const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    *status = MHD_HTTP_FORBIDDEN;
+    if (header_of(connection, MHD_HTTP_HEADER_ORIGIN) || header_of(connection, "Sec-Fetch-Site"))
+        return "not from a browser\n";
+    *status = MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
+    if (!is_json(connection))
+        return "a POST needs Content-Type: application/json\n";
+    *status = MHD_HTTP_LENGTH_REQUIRED;
+    if (length == NULL || header_of(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING))
+        return "a POST needs a Content-Length\n";
+    *status = MHD_HTTP_CONTENT_TOO_LARGE;
+    if (strtoull(length, NULL, 10) > BODY_BYTES_MAX)
+        return "that is too much\n";
+    return NULL;
+}
+
+static const struct admin_route *route_find(const struct admin *admin, const char *path)
+{
+    for (size_t i = 0; admin->routes[i].path; i++)
+        if (strcmp(path, admin->routes[i].path) == 0)
+            return &admin->routes[i];
+    return NULL;
+}
+
+static enum MHD_Result route_run(struct admin *admin, const struct admin_route *route, bool post,
+                                 struct admin_request *request)
+{
     struct buffer body = {0};
     enum MHD_Result result;
-    if (atomic_fetch_add(&admin->running[index], 1) < HANDLERS_MAX) {
-        int status = route->handle(admin->arg, &request, &body);
-        result = answer(connection, (unsigned)status, route->content_type, &body);
+    _Atomic int *running = &admin->running[route - admin->routes];
+    if (atomic_fetch_add(running, 1) < HANDLERS_MAX) {
+        int status = (post ? route->post : route->handle)(admin->arg, request, &body);
+        const char *type = post && status >= 400 ? "text/plain" : route->content_type;
+        result = answer(request->connection, (unsigned)status, type, &body);
     } else {
-        result = refuse(connection, MHD_HTTP_TOO_MANY_REQUESTS, "too many at once\n");
+        result = refuse(request->connection, MHD_HTTP_TOO_MANY_REQUESTS, "too many at once\n");
     }
-    atomic_fetch_sub(&admin->running[index], 1);
+    atomic_fetch_sub(running, 1);
     return result;
+}
+
+/* The headers are there: what is refused is refused now, so that no body is read for it. */
+static enum MHD_Result on_headers(struct admin *admin, struct MHD_Connection *connection,
+                                  const char *path, const char *method, void **state)
+{
+    const struct admin_route *route = route_find(admin, path);
+    unsigned status;
+    if (is_get(method)) {
+        if (has_body(connection))
+            return refuse(connection, MHD_HTTP_BAD_REQUEST, "a GET takes no body\n");
+        if (route && route->handle == NULL)
+            return refuse_method(connection, route);
+    } else {
+        if (strcmp(method, MHD_HTTP_METHOD_POST) != 0 || (route && route->post == NULL))
+            return refuse_method(connection, route);
+        const char *why = post_refusal(connection, &status);
+        if (why)
+            return refuse(connection, status, why);
+    }
+    *state = mem_zalloc(sizeof(struct incoming));
+    return MHD_YES; /* answers are given when the request is complete */
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state)
 {
-    static char headers_seen;
     struct admin *admin = arg;
-    const void *uri = *state;
+    struct incoming *incoming = *state;
     (void)version;
-    (void)upload;
-    if (uri == &uri_long)
-        return refuse(connection, MHD_HTTP_URI_TOO_LONG, "the request line is too long\n");
-    if (uri == &uri_bad || *upload_size)
-        return refuse(connection, MHD_HTTP_BAD_REQUEST, "bad request\n");
-    if (uri != &headers_seen) {
-        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-            return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        if (has_body(connection))
-            return refuse(connection, MHD_HTTP_BAD_REQUEST, "no path takes a body\n");
-        *state = &headers_seen;
-        return MHD_YES; /* answers are given when the request is complete */
+    if (*state == &uri_long || *state == &uri_bad || *state == &uri_fine) {
+        const void *uri = *state;
+        *state = NULL;
+        if (uri == &uri_long)
+            return refuse(connection, MHD_HTTP_URI_TOO_LONG, "the request line is too long\n");
+        if (uri == &uri_bad || *upload_size)
+            return refuse(connection, MHD_HTTP_BAD_REQUEST, "bad request\n");
+        return on_headers(admin, connection, path, method, state);
+    }
+    if (incoming == NULL)
+        return MHD_NO; /* it was refused */
+    if (*upload_size) {
+        if (is_get(method) || incoming->body.size + *upload_size > BODY_BYTES_MAX)
+            return MHD_NO;
+        buffer_add(&incoming->body, upload, *upload_size);
+        *upload_size = 0;
+        return MHD_YES;
     }
     deadline_set(admin, connection, 0); /* a handler may take its time, and so may a slow reader */
-    for (size_t i = 0; admin->routes[i].path; i++)
-        if (strcmp(path, admin->routes[i].path) == 0)
-            return route_run(admin, i, connection);
-    return refuse(connection, MHD_HTTP_NOT_FOUND, "not found\n");
+    const struct admin_route *route = route_find(admin, path);
+    struct admin_request request = {connection, buffer_bytes(&incoming->body)};
+    return route ? route_run(admin, route, !is_get(method), &request)
+                 : refuse(connection, MHD_HTTP_NOT_FOUND, "not found\n");
 }
 
 /* ---- socket ---- */

@@ -13,12 +13,17 @@
 struct admin_request; /* what a handler may ask about the request */
 /* The query argument of that name, or null. Valid during the handler. */
 const char *admin_argument(const struct admin_request *request, const char *name);
+/* What was posted; valid during the handler. */
+struct bytes admin_body(const struct admin_request *request);
 
 struct admin_route {
-    const char *path;         /* "/metrics"; exact match; GET and HEAD only */
-    const char *content_type; /* "application/json" */
-    /* Append the body; return the HTTP status. */
+    const char *path;         /* "/metrics"; exact match */
+    const char *content_type; /* "application/json"; of errors of `post` "text/plain" */
+    /* GET and HEAD. Append the body; return the HTTP status. Null: 405. */
     int (*handle)(void *arg, const struct admin_request *request, struct buffer *body);
+    /* POST, which changes something: only JSON of at most 64 KiB, and nothing that a browser sends in
+     * the name of a page (it tells its Origin). Null: 405. */
+    int (*post)(void *arg, const struct admin_request *request, struct buffer *body);
 };
 
 struct admin;

@@ -70,10 +70,10 @@ static int handle_wait(void *arg, const struct admin_request *request, struct bu
 }
 
 static const struct admin_route routes[] = {
-    {"/text", "text/plain", handle_text},
-    {"/unready", "text/plain", handle_unready},
-    {"/empty", "text/plain", handle_empty},
-    {"/wait", "text/plain", handle_wait},
+    {.path = "/text", .content_type = "text/plain", .handle = handle_text},
+    {.path = "/unready", .content_type = "text/plain", .handle = handle_unready},
+    {.path = "/empty", .content_type = "text/plain", .handle = handle_empty},
+    {.path = "/wait", .content_type = "text/plain", .handle = handle_wait},
     {0},
 };
 
