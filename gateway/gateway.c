@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "journal/cursor.h"
 #include "parts.h"
+#include "replay_parts.h"
 #include "report.h"
 #include "retention.h"
 
@@ -42,9 +43,11 @@ static void paths_make(struct gateway_paths *paths, const char *data)
     paths->readings = mem_printf("%s/journal/readings", data);
     paths->dead = mem_printf("%s/journal/dead", data);
     paths->refused = mem_printf("%s/journal/refused", data);
+    paths->again = mem_printf("%s/journal/again", data);
     paths->cursors = mem_printf("%s/cursors", data);
     paths->state = mem_printf("%s/state", data);
     paths->intake = mem_printf("%s/intake", data);
+    paths->replays = mem_printf("%s/replays", data);
 }
 
 static void paths_fini(struct gateway_paths *paths)
@@ -54,9 +57,11 @@ static void paths_fini(struct gateway_paths *paths)
     free(paths->readings);
     free(paths->dead);
     free(paths->refused);
+    free(paths->again);
     free(paths->cursors);
     free(paths->state);
     free(paths->intake);
+    free(paths->replays);
 }
 
 static int folder_make(const char *path, struct err *err)
@@ -288,6 +293,8 @@ static int parts_make(struct gateway *gateway, struct err *err)
         rc = decoder_make(gateway, err);
     if (rc == 0)
         rc = lanes_make(gateway, err);
+    if (rc == 0)
+        rc = replays_make(gateway, err);
     if (rc)
         return rc;
     gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
@@ -314,6 +321,8 @@ static int parts_start(struct gateway *gateway, struct err *err)
         rc = lanes_start(gateway, err);
     if (rc == 0)
         rc = decoder_start(gateway->decoder, err);
+    if (rc == 0)
+        rc = replays_start(gateway->replays, err);
     /* Both addresses are bound before the first message is taken, so that a port in use is a clear
      * refusal to start. */
     if (rc == 0 && gateway->config->admin_listen)
@@ -341,6 +350,7 @@ static void parts_stop(struct gateway *gateway)
 {
     if (!rawlog_stop(gateway->rawlog, DRAIN_RAWLOG_MS))
         log_event(LOG_WARN, "journal_not_drained", "what was not stored was not acknowledged");
+    replays_end(gateway);
     decoder_stop(gateway->decoder, DRAIN_DECODER_MS);
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_stop_begin(gateway->lanes[i], DRAIN_LANES_MS);
@@ -358,6 +368,7 @@ static void parts_free(struct gateway *gateway)
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_free(gateway->lanes[i]);
     free(gateway->lanes);
+    replays_free(gateway->replays);
     refused_free(gateway->refused);
     decoder_free(gateway->decoder);
     recent_free(gateway->recent);
@@ -406,9 +417,13 @@ static int reload_apply(struct gateway *gateway, struct config *config, struct e
         access_fill(gateway->access, gateway->config, &again);
         return rc;
     }
-    if (gateway->config != gateway->config_started)
-        config_free(gateway->config);
+    pthread_mutex_lock(&gateway->config_lock);
+    struct config *before = gateway->config;
     gateway->config = config;
+    gateway->generation = decoder_stats(gateway->decoder)->generation;
+    pthread_mutex_unlock(&gateway->config_lock);
+    if (before != gateway->config_started)
+        config_free(before);
     return 0;
 }
 
@@ -511,6 +526,8 @@ int gateway_run(struct config *config,
     gateway->reload_arg = reload_arg;
     gateway->started_ms = clock_wall_ms();
     gateway->outlook.seconds_left = -1;
+    pthread_mutex_init(&gateway->config_lock, NULL);
+    pthread_mutex_init(&gateway->replay_lock, NULL);
     paths_make(&gateway->paths, config->data);
     log_set_level((enum log_level)config->log_level);
     loop_make(gateway);
@@ -536,6 +553,8 @@ int gateway_run(struct config *config,
     }
     parts_free(gateway);
     loop_fini(gateway);
+    pthread_mutex_destroy(&gateway->config_lock);
+    pthread_mutex_destroy(&gateway->replay_lock);
     free(gateway);
     return exit_code_of(rc);
 }

@@ -60,6 +60,8 @@ STAT(open_rows, open_rows)
 STAT(open_units, open_units)
 STAT(rewinds, rewinds)
 STAT(parked, parked_messages)
+STAT(replay_rows, replay_rows)
+STAT(replay_units, replay_units)
 #undef STAT
 
 static double up(const struct gateway *gateway, const struct lane_stats *stats)
@@ -81,6 +83,10 @@ static const struct lane_row lane_rows[] = {
     {"tidegate_lane_readings_total", "counter", "Readings confirmed by the sink since start.",
      rows},
     {"tidegate_lane_units_total", "counter", "Units confirmed by the sink since start.", units},
+    {"tidegate_lane_replay_readings_total", "counter",
+     "Readings of replays confirmed by the sink since start; not among the others.", replay_rows},
+    {"tidegate_lane_replay_units_total", "counter",
+     "Units of replays confirmed by the sink since start.", replay_units},
     {"tidegate_lane_refused_readings_total", "counter", "Readings that the sink refused for good.",
      refused},
     {"tidegate_lane_lost_messages_total", "counter",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parts of a running gateway: made and ended by gateway.c, read by report.c. Nobody else
- * includes this.
+ * The parts of a running gateway: made and ended by gateway.c, read by what reports and controls.
+ * Nobody else includes this.
  */
 #ifndef TIDEGATE_PARTS_H
 #define TIDEGATE_PARTS_H
@@ -14,19 +14,22 @@
 #include "gateway.h"
 #include "journal/rawlog.h"
 #include "lane.h"
-#include "retention.h"
 #include "outlook.h"
+#include "replay.h"
+#include "retention.h"
 #include "sources/access.h"
 #include "sources/source.h"
 
 /* Folders below the data folder. */
 struct gateway_paths {
-    char *data, *raw, *readings, *dead, *refused, *cursors, *state, *intake;
+    char *data, *raw, *readings, *dead, *refused, *again, *cursors, *state, *intake, *replays;
 };
 
 struct gateway {
     struct config *config;         /* as last loaded; the parts that cannot change keep... */
     struct config *config_started; /* ...this one, which is the first */
+    uint32_t generation;           /* of `config` */
+    pthread_mutex_t config_lock;   /* for both, where others than the main thread look */
     int (*reload)(void *arg, struct config **out, struct buffer *errors);
     void *reload_arg;
 
@@ -42,6 +45,9 @@ struct gateway {
     struct retention retention;
     struct lane **lanes;
     size_t lane_count;
+    struct replays *replays;
+    pthread_mutex_t replay_lock; /* whoever begins or ends one */
+    bool replays_closed;         /* under it: nobody may any more */
     struct source *listener;
     struct source *brokers;        /* null without any, now and before */
     _Atomic unsigned sources_open; /* that were told to close, and have not */

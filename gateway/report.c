@@ -13,6 +13,7 @@
 #include "model/batch.h"
 #include "model/batch_json.h"
 #include "parts.h"
+#include "replay_admin.h"
 #include "report_lanes.h"
 #include "sources/mqtt/listener.h"
 
@@ -183,6 +184,7 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     status_disk(gateway, out);
     status_outlook(gateway, out);
     report_lanes(gateway, out);
+    replay_admin_status(gateway, out);
     buffer_add_text(out, "}\n");
 }
 
@@ -316,10 +318,18 @@ static int handle_tail(void *arg, const struct admin_request *request, struct bu
 }
 
 const struct admin_route report_routes[] = {
-    {"/metrics", "text/plain; version=0.0.4", handle_metrics},
-    {"/healthz", "text/plain", handle_health},
-    {"/readyz", "text/plain", handle_ready},
-    {"/status", "application/json", handle_status},
-    {"/tail", "application/x-ndjson", handle_tail},
-    {NULL, NULL, NULL},
+    {.path = "/metrics", .content_type = "text/plain; version=0.0.4", .handle = handle_metrics},
+    {.path = "/healthz", .content_type = "text/plain", .handle = handle_health},
+    {.path = "/readyz", .content_type = "text/plain", .handle = handle_ready},
+    {.path = "/status", .content_type = "application/json", .handle = handle_status},
+    {.path = "/tail", .content_type = "application/x-ndjson", .handle = handle_tail},
+    {.path = "/replay",
+     .content_type = "application/json",
+     .handle = replay_admin_list,
+     .post = replay_admin_begin},
+    {.path = "/replay/examples", .content_type = "text/plain", .handle = replay_admin_examples},
+    {.path = "/replay/stop", .content_type = "application/json", .post = replay_admin_stop},
+    {.path = "/replay/resume", .content_type = "application/json", .post = replay_admin_resume},
+    {.path = "/replay/forget", .content_type = "application/json", .post = replay_admin_forget},
+    {0},
 };

@@ -122,8 +122,10 @@ static void lane_object(const struct gateway *gateway, size_t index, struct buff
     counts(stats, out);
     buffer_printf(out,
                   ",\"parked_messages\":%" PRIu64 ",\"parked_first_seq\":%" PRIu64
-                  ",\"parked_last_seq\":%" PRIu64,
-                  stats->parked_messages, stats->parked_first_seq, stats->parked_last_seq);
+                  ",\"parked_last_seq\":%" PRIu64 ",\"replay_rows\":%" PRIu64
+                  ",\"replay_units\":%" PRIu64,
+                  stats->parked_messages, stats->parked_first_seq, stats->parked_last_seq,
+                  stats->replay_rows, stats->replay_units);
     time_member("stored_received", stats->stored_received_ms, out);
     buffer_add_text(out, ",\"why\":");
     json_string(bytes_text(why), out);

@@ -92,6 +92,8 @@ static void needs_collect(struct gateway *gateway, struct needs *out)
         if (!may_be_parked(gateway, i))
             out->held = lower(out->held, settled);
     }
+    if (gateway->replays)
+        out->held = lower(out->held, replays_need(gateway->replays));
     out->seq = lower(out->seq, out->held);
     out->saved = saved ? saved : UINT64_MAX;
 }
@@ -221,4 +223,6 @@ void retention_run(struct gateway *gateway)
             gateway->decoder); /* for the next time: it is what the raw log waits for */
     make_room(gateway, &needs);
     park(gateway, &needs);
+    if (gateway->replays)
+        replays_retain(gateway->replays, journal_first_seq(gateway->readings));
 }

@@ -20,8 +20,8 @@ struct gateway;
 
 /* One round: history beyond its age and size goes; when room is short, the oldest history goes
  * first, so that taking in new messages never waits for old ones that every sink has. Nothing that
- * a cursor or the decoder's memory still needs is touched (invariant 6), a cursor without a sink
- * included. When nothing else can go, and only lanes need the oldest part whose when_full is park,
+ * a cursor, a running replay or the decoder's memory still needs is touched (invariant 6), a cursor
+ * without a sink included. When nothing else can go, and only lanes need the oldest part whose when_full is park,
  * they are asked to go on without it; it goes in a later round, when they have. */
 void retention_run(struct gateway *gateway);
 

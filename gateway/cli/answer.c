@@ -12,11 +12,16 @@ enum { ANSWER_MS = 10000 };
 
 int answer_get(struct http *http, struct answer *answer, struct err *err)
 {
-    int rc = http_get(http, "/status", ANSWER_MS, &answer->body, err);
+    return answer_get_path(http, "/status", answer, err);
+}
+
+int answer_get_path(struct http *http, const char *path, struct answer *answer, struct err *err)
+{
+    int rc = http_get(http, path, ANSWER_MS, &answer->body, err);
     if (rc)
         return rc;
     answer->at_ms = clock_monotonic_ms();
-    if (yaml_parse(&answer->yaml, buffer_bytes(&answer->body), "status", &answer->errors) ||
+    if (yaml_parse(&answer->yaml, buffer_bytes(&answer->body), path, &answer->errors) ||
         answer->yaml.root == NULL || answer->yaml.root->kind != YAML_MAPPING)
         return err_set(err, GW_EINVAL, "the answer is not that of a gateway");
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * GET /status of a running gateway as a tree. Main thread.
+ * What a running gateway answers, /status mostly, as a tree. Main thread.
  */
 #ifndef TIDEGATE_CLI_ANSWER_H
 #define TIDEGATE_CLI_ANSWER_H
@@ -15,6 +15,7 @@ struct answer {
 };
 
 /* Zeroed before; answer_fini in any case. Errors as of http_get, with a sentence. */
+int answer_get_path(struct http *http, const char *path, struct answer *answer, struct err *err);
 int answer_get(struct http *http, struct answer *answer, struct err *err);
 void answer_fini(struct answer *answer);
 

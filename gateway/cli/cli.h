@@ -106,6 +106,7 @@ int verb_sim(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_journal(int argc, char **argv);
 int verb_deadletter(int argc, char **argv);
+int verb_replay(int argc, char **argv);
 int verb_devices(int argc, char **argv);
 int verb_clickhouse(int argc, char **argv);
 int verb_lane(int argc, char **argv);

@@ -16,7 +16,11 @@ void http_free(struct http *http); /* accepts null */
  * timeout_ms (the sentence names the next step); GW_EINVAL: another status than 200. */
 int http_get(struct http *http, const char *path, int64_t timeout_ms, struct buffer *body,
              struct err *err);
-/* The exit code for an error of http_get. */
+/* POST `json`; what comes back replaces what `body` holds. GW_ENOENT, GW_EEXIST, GW_EINVAL with what
+ * the gateway says: there is no such thing; something is in the way; anything else. GW_EIO as above. */
+int http_post(struct http *http, const char *path, struct bytes json, int64_t timeout_ms,
+              struct buffer *body, struct err *err);
+/* The exit code for an error of either. */
 int http_exit_code(int rc);
 
 #endif
