@@ -319,8 +319,10 @@ static int piece_run(struct again *again, struct err *err)
     piece_clear(again);
     if (rc)
         return rc;
-    if (end == again->first) /* the raw log ends here, whatever the span said */
+    if (end == again->first) { /* the raw log ends here, whatever the span said */
         end = again->last + 1;
+        raw_lost(again, again->first, end);
+    }
     again->first = end;
     replay_run_passed(again->run, end);
     return 0;

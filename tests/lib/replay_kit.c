@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "decode_state.h"
+#include "decoder.h"
 #include "model/batch.h"
 
 enum { WAIT_MS = 10000 };
@@ -447,6 +449,79 @@ void rkit_damage(struct replay_kit *kit, const char *dir, unsigned extent)
     assert_int_equal(pwrite(fd, &turned, 1, (off_t)at + 120), 1);
     close(fd);
     buffer_fini(&file);
+}
+
+/* ---- a gateway that decodes ---- */
+
+void rkit_config(struct replay_kit *kit, const char *options)
+{
+    struct buffer text = {0};
+    struct buffer errors = {0};
+    struct config *config;
+    struct err err;
+    uint32_t generation;
+    buffer_printf(&text,
+                  "data: %s\nanonymous: loopback\ntimezone: \"+00:00\"\n"
+                  "decode: {late_days: 36500}\nroutes:\n"
+                  "  - topic: m/{vendor}\n    codec: json\n    options:\n%s"
+                  "sinks:\n  - type: parquet\n",
+                  kit->folder.path, options);
+    char *path = mem_printf("%s/tidegate.yaml", kit->folder.path);
+    assert_int_equal(disk_replace_file(&disk_real, path, buffer_bytes(&text)), 0);
+    if (config_load(path, &disk_real, &config, &errors))
+        fail_msg("%.*s", (int)errors.size, (const char *)errors.data);
+    assert_int_equal(
+        decode_generation(&disk_real, kit->state_dir, config->digest, &generation, &err), 0);
+    pthread_mutex_lock(&kit->config_lock);
+    config_free(kit->config);
+    kit->config = config;
+    kit->generation = generation;
+    pthread_mutex_unlock(&kit->config_lock);
+    kit->sink.by_seq = kit->other.by_seq = false;
+    free(path);
+    buffer_fini(&text);
+    buffer_fini(&errors);
+}
+
+void rkit_decode(struct replay_kit *kit)
+{
+    struct err err;
+    struct decoder *decoder;
+    struct decoder_options options = {.disk = &disk_real,
+                                      .state_dir = kit->state_dir,
+                                      .raw = rawlog_journal(kit->rawlog),
+                                      .readings = kit->readings,
+                                      .dead = kit->dead,
+                                      .save_bytes = 1 << 20};
+    if (decoder_new(&options, kit->config, &decoder, &err) || decoder_start(decoder, &err))
+        fail_msg("%s", err.text);
+    uint64_t end = journal_next_seq(rawlog_journal(kit->rawlog));
+    int64_t until = clock_monotonic_ms() + WAIT_MS;
+    while (journal_next_seq(kit->readings) < end) {
+        assert_true(clock_monotonic_ms() < until);
+        usleep(1000);
+    }
+    decoder_stop(decoder, 5000);
+    assert_int_equal(decoder_stats(decoder)->generation, kit->generation);
+    decoder_free(decoder);
+}
+
+const char *rkit_cell(const struct kit_sink *sink, const char *key)
+{
+    const struct kit_cell *newest = NULL;
+    for (size_t i = 0; i < sink->cell_count; i++)
+        if (strcmp(sink->cells[i].key, key) == 0 &&
+            (newest == NULL || newest->version <= sink->cells[i].version))
+            newest = &sink->cells[i];
+    return newest == NULL ? "nothing" : newest->withdrawn ? "withdrawn" : newest->value;
+}
+
+size_t rkit_cells(const struct kit_sink *sink)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sink->cell_count; i++)
+        count += !sink->cells[i].withdrawn;
+    return count;
 }
 
 /* ---- running ---- */

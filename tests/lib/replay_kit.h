@@ -71,6 +71,19 @@ uint64_t rkit_publish(struct replay_kit *kit, const char *topic, const char *pay
 /* Turn a bit in the body of the n-th extent of the oldest segment. */
 void rkit_damage(struct replay_kit *kit, const char *dir, unsigned extent);
 
+/* ---- a gateway that decodes ---- */
+
+/* A configuration with one route, m/{vendor}, and these options of its JSON mapping (YAML lines);
+ * the decode generation is that of the folder `state`. */
+void rkit_config(struct replay_kit *kit, const char *options);
+/* The live decoder, up to the end of the raw log, and a save of its memory. */
+void rkit_decode(struct replay_kit *kit);
+/* What the store of a sink holds under "vendor/device metric ts": "value unit quality", "withdrawn",
+ * or "nothing". */
+const char *rkit_cell(const struct kit_sink *sink, const char *key);
+/* Keys that are held and not withdrawn. */
+size_t rkit_cells(const struct kit_sink *sink);
+
 /* Everything there is to the sink "sink"; its strings are not owned. */
 struct replay_request rkit_request(enum replay_source source);
 /* Begin, and wait until it is over and the sink has everything. */

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * History decoded again after a mapping was mended: what a store ends with, what is taken away, and
+ * what a later replay sends.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/replay_kit.h"
+
+#define WRONG_UNIT                                                                                 \
+    "      device: id\n"                                                                           \
+    "      time: {path: t, format: epoch_ms}\n"                                                    \
+    "      fields:\n"                                                                              \
+    "        volume.total: {path: v, unit: m3}\n"
+#define RIGHT_UNIT                                                                                 \
+    "      device: id\n"                                                                           \
+    "      time: {path: t, format: epoch_ms}\n"                                                    \
+    "      fields:\n"                                                                              \
+    "        volume.total: {path: v, unit: L}\n"
+#define OTHER_DEVICE                                                                               \
+    "      device: serial\n"                                                                       \
+    "      time: {path: t, format: epoch_ms}\n"                                                    \
+    "      fields:\n"                                                                              \
+    "        volume.total: {path: v, unit: L}\n"
+#define OTHER_METRIC                                                                               \
+    "      device: serial\n"                                                                       \
+    "      time: {path: t, format: epoch_ms}\n"                                                    \
+    "      fields:\n"                                                                              \
+    "        volume.reverse: {path: v, unit: L}\n"
+#define EXTRA_REQUIRED                                                                             \
+    "      device: id\n"                                                                           \
+    "      time: {path: t, format: epoch_ms}\n"                                                    \
+    "      fields:\n"                                                                              \
+    "        volume.total: {path: v, unit: m3, required: true}\n"                                  \
+    "        pressure: {path: p, unit: kPa, required: true}\n"
+
+enum { METERS = 4, ROUNDS = 5 };
+
+/* Meter i in round r: a counter of r * 1000 + i, at 1000 * r. */
+static void publish_round(struct replay_kit *kit, int round)
+{
+    for (int meter = 0; meter < METERS; meter++) {
+        char text[160];
+        snprintf(text, sizeof text, "{\"id\":\"m%d\",\"serial\":\"s%d\",\"t\":%d,\"v\":%d}", meter,
+                 meter, 1000 * round, round * 1000 + meter);
+        rkit_publish(kit, "m/acme", text);
+    }
+}
+
+static void publish_rounds(struct replay_kit *kit)
+{
+    for (int round = 1; round <= ROUNDS; round++)
+        publish_round(kit, round);
+}
+
+static void replay(struct replay_kit *kit, enum replay_source source)
+{
+    struct replay_request request = rkit_request(source);
+    rkit_replay(kit, &request);
+}
+
+/* ---- tests ---- */
+
+static void a_mended_unit_corrects_every_reading_once(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3002 m3 good");
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.readings, METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+    assert_int_equal(kit->status.withdrawn, 0);
+    assert_int_equal(kit->status.messages, METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    /* "good": the memory of the old decoding would have made a reset of it. */
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1.002 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
+    assert_int_equal(kit->sink.wrong, 0);
+}
+
+static void decoding_twice_changes_nothing_more(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_AGAIN);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.readings, METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, 0);
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+}
+
+static void history_sent_later_is_the_newest_decoding(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, OTHER_DEVICE);
+    replay(kit, REPLAY_AGAIN);
+    struct replay_request request = rkit_request(REPLAY_READINGS);
+    char other[] = "other";
+    request.sink = other;
+    rkit_replay(kit, &request);
+    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+    assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
+    /* Should this sink have the old decoding, it is taken away there, too. */
+    assert_string_equal(rkit_cell(&kit->other, "acme/m1 volume.total 2000"), "withdrawn");
+    rkit_restart(kit, 0);
+    rkit_replay(kit, &request);
+    assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
+    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+}
+
+static void a_key_that_is_no_longer_yielded_is_withdrawn(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, RIGHT_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    rkit_config(kit, OTHER_DEVICE);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "2.001 m3 good");
+    /* The third decoding knows what the second had sent. */
+    rkit_config(kit, OTHER_METRIC);
+    replay(kit, REPLAY_AGAIN);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"), "2.001 m3 good");
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    /* And back: the first keys are readings again. */
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_AGAIN);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "2.001 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"), "withdrawn");
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+}
+
+static void a_message_that_decodes_no_longer_is_withdrawn_whole(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9,\"p\":300}");
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS + 1);
+    rkit_config(kit, EXTRA_REQUIRED);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(rkit_cells(&kit->sink), 2);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m9 volume.total 9000"), "9 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m9 pressure 9000"), "300 kPa good");
+    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, METERS * ROUNDS + 1);
+}
+
+static void a_dead_letter_that_decodes_now_gives_its_readings(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, EXTRA_REQUIRED);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+}
+
+static void a_dry_run_says_what_would_change(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct buffer lines = {0};
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    request.dry_run = true;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.changed, 2 * METERS * ROUNDS);
+    assert_int_equal(kit->status.readings, 2 * METERS * ROUNDS);
+    assert_int_equal(kit->sink.batches, 0);
+    assert_int_equal(access(kit->again_dir, F_OK), -1);
+    assert_int_equal(replay_examples(kit->replays, kit->status.id, &lines), 0);
+    buffer_u8(&lines, 0);
+    const char *first = "seq=1 acme/m0 volume.total 1970-01-01T00:00:01.000Z: 1000 m3 good -> "
+                        "1.000 m3 good\n";
+    if (strncmp((const char *)lines.data, first, strlen(first)) != 0)
+        fail_msg("%s", (const char *)lines.data);
+    size_t count = 0;
+    for (size_t i = 0; i < lines.size; i++)
+        count += lines.data[i] == '\n';
+    assert_int_equal(count, 20);
+    buffer_fini(&lines);
+}
+
+static void a_message_is_chosen_whole_by_its_old_or_new_names(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, RIGHT_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    rkit_config(kit, OTHER_DEVICE);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    char old_name[] = "m1", new_name[] = "s2";
+    request.device = old_name;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, ROUNDS);
+    assert_int_equal(kit->status.withdrawn, ROUNDS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "2.001 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 2000"), "2.002 m3 good");
+    request.device = new_name;
+    rkit_replay(kit, &request);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 2000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s2 volume.total 2000"), "2.002 m3 good");
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    /* What was not asked for is sent as it was decoded when it came. */
+    request = rkit_request(REPLAY_READINGS);
+    char other[] = "other";
+    request.sink = other;
+    rkit_replay(kit, &request);
+    assert_string_equal(rkit_cell(&kit->other, "acme/m3 volume.total 2000"), "2.003 m3 good");
+    assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
+    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+}
+
+static void only_messages_of_the_topic_are_decoded_again(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_publish(kit, "m/other", "{\"id\":\"m9\",\"t\":9000,\"v\":9}");
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    char topic[] = "m/other";
+    request.topic = topic;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, 1);
+    assert_string_equal(rkit_cell(&kit->sink, "other/m9 volume.total 9000"), "0.009 m3 good");
+}
+
+static void damage_in_the_raw_log_takes_no_reading_away(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, RIGHT_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    rkit_damage(kit, kit->raw_dir, 3); /* the snapshot is the first: it is message 3 */
+    rkit_config(kit, OTHER_DEVICE);
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.damaged, 1);
+    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS - 1);
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1.002 m3 good");
+}
+
+static void a_new_configuration_takes_over_in_the_middle(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct err err;
+    char id[REPLAY_ID_SIZE];
+    rkit_config(kit, WRONG_UNIT);
+    for (int i = 0; i < 10; i++) { /* a batch each */
+        publish_round(kit, 1 + i);
+        rkit_decode(kit);
+    }
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    request.rate = 40; /* 4 readings a piece: a tenth of a second each */
+    assert_int_equal(replay_begin(kit->replays, &request, id, &err), 0);
+    while (kit->sink.batches < 2)
+        usleep(1000);
+    rkit_config(kit, RIGHT_UNIT); /* frees the old one as far as we are concerned */
+    rkit_wait_state(kit, id, REPLAY_DONE);
+    assert_int_equal(rkit_cells(&kit->sink), 10 * METERS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1002 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 10000"), "10.002 m3 good");
+}
+
+static void a_killed_job_ends_with_the_same_store(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct err err;
+    char id[REPLAY_ID_SIZE];
+    rkit_config(kit, RIGHT_UNIT);
+    for (int i = 0; i < 10; i++) {
+        publish_round(kit, 1 + i);
+        rkit_decode(kit);
+    }
+    replay(kit, REPLAY_READINGS);
+    rkit_config(kit, OTHER_DEVICE);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    kit->sink.batches = 0;
+    kit->sink.pause_after = 4;
+    assert_int_equal(replay_begin(kit->replays, &request, id, &err), 0);
+    rkit_wait_paused(kit);
+    rkit_restart(kit, 1);
+    rkit_wait_state(kit, id, REPLAY_DONE);
+    assert_int_equal(rkit_cells(&kit->sink), 10 * METERS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s2 volume.total 10000"), "10.002 m3 good");
+}
+
+static void what_was_decoded_again_goes_with_the_reading_log(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct disk_names names = {0};
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    for (int i = 0; i < 3; i++) {
+        replay(kit, REPLAY_AGAIN);
+        rkit_restart(kit, 0); /* a segment each */
+    }
+    replay(kit, REPLAY_AGAIN);
+    assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
+    size_t before = names.count;
+    disk_names_fini(&names);
+    /* The later ones supersede the first three. */
+    replays_retain(kit->replays, 1);
+    assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
+    assert_int_equal(names.count, before - 3);
+    disk_names_fini(&names);
+    replay(kit, REPLAY_READINGS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    rkit_restart(kit, 0);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9}");
+    rkit_decode(kit);
+    replay(kit, REPLAY_AGAIN); /* the newest segment always stays */
+    replays_retain(kit->replays, METERS * ROUNDS + 1);
+    assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
+    assert_int_equal(names.count, before - 3);
+    disk_names_fini(&names);
+}
+
+static void dead_letters_are_decoded_after_the_mapping_was_mended(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct buffer lines = {0};
+    rkit_config(kit, EXTRA_REQUIRED);
+    publish_rounds(kit);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9,\"p\":300}");
+    rkit_publish(kit, "m/acme", "{\"id\":");
+    rkit_publish(kit, "nowhere", "x");
+    rkit_decode(kit);
+    replay(kit, REPLAY_READINGS);
+    assert_int_equal(rkit_cells(&kit->sink), 2);
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.readings, METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+    assert_int_equal(kit->status.failed, 2);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
+    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS + 2);
+    assert_int_equal(replay_examples(kit->replays, kit->status.id, &lines), 0);
+    buffer_u8(&lines, 0);
+    assert_non_null(strstr((const char *)lines.data, "reason=no_route count=1"));
+    buffer_fini(&lines);
+    /* History sent later has them. */
+    struct replay_request request = rkit_request(REPLAY_READINGS);
+    char other[] = "other";
+    request.sink = other;
+    rkit_replay(kit, &request);
+    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS + 2);
+    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.changed, 0);
+}
+
+static void letters_are_chosen_by_vendor_topic_and_reason(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, EXTRA_REQUIRED);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"t\":1000,\"v\":1}");
+    rkit_publish(kit, "m/other", "{\"id\":\"m1\",\"t\":1000,\"v\":1}");
+    rkit_publish(kit, "m/other", "{\"id\":\"m1\",");
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    struct replay_request request = rkit_request(REPLAY_LETTERS);
+    char vendor[] = "other", topic[] = "m/acme", reason[] = "no_route";
+    request.vendor = vendor;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, 1);
+    assert_int_equal(kit->status.failed, 1);
+    assert_string_equal(rkit_cell(&kit->sink, "other/m1 volume.total 1000"), "0.001 m3 good");
+    request.vendor = NULL;
+    request.topic = topic;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, 1);
+    assert_int_equal(kit->status.failed, 0);
+    request.topic = NULL;
+    request.reason = reason;
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, 0);
+    assert_int_equal(kit->status.failed, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, replay_kit_setup, replay_kit_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_mended_unit_corrects_every_reading_once),
+        TEST(decoding_twice_changes_nothing_more),
+        TEST(history_sent_later_is_the_newest_decoding),
+        TEST(a_key_that_is_no_longer_yielded_is_withdrawn),
+        TEST(a_message_that_decodes_no_longer_is_withdrawn_whole),
+        TEST(a_dead_letter_that_decodes_now_gives_its_readings),
+        TEST(a_dry_run_says_what_would_change),
+        TEST(a_message_is_chosen_whole_by_its_old_or_new_names),
+        TEST(only_messages_of_the_topic_are_decoded_again),
+        TEST(damage_in_the_raw_log_takes_no_reading_away),
+        TEST(a_new_configuration_takes_over_in_the_middle),
+        TEST(a_killed_job_ends_with_the_same_store),
+        TEST(what_was_decoded_again_goes_with_the_reading_log),
+        TEST(dead_letters_are_decoded_after_the_mapping_was_mended),
+        TEST(letters_are_chosen_by_vendor_topic_and_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
