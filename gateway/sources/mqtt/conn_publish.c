@@ -132,6 +132,8 @@ static void store(struct conn *conn, const struct packet_publish *publish, uint3
     };
     chunk_add_message(chunk, &message);
     stat_add(&loop->stats.messages[publish->qos], 1);
+    conn->loop->published++;
+    conn->loop->piled += publish->qos > 0 && conn->inflight > 0;
     if (publish->qos > 0 && conn->inflight < UINT16_MAX)
         conn->inflight++;
     if (publish->qos == 2) {

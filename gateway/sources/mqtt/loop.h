@@ -79,9 +79,17 @@ struct loop {
     uint64_t held_tail_bytes;
 
     /* Waits that make larger groups (loop_pace.c). */
-    int64_t gather_ns; /* before the filling commit is handed over; 0: none */
-    uint8_t window;    /* number of the present window of poll_tick_ms */
-    unsigned ready;    /* different connections read from in it */
+    int64_t gather_ns;  /* before the filling commit is handed over; 0: none */
+    uint8_t window;     /* number of the present window of poll_tick_ms */
+    unsigned ready;     /* different connections read from in it */
+    unsigned published; /* PUBLISH in it, and... */
+    unsigned piled;     /* ...those of senders that did not wait for the answer before */
+    struct {
+        unsigned windows;     /* until the next look what comes without the wait */
+        int64_t published;    /* a window, with the wait: moving mean */
+        int64_t off_until_ns; /* senders wait for us: no wait */
+        int64_t off_ns;       /* for how long, the next time */
+    } piled_wait;
     int64_t window_ns; /* when it began */
     int64_t polled_ns; /* when the last poll began */
     int64_t wait_ns;   /* from one poll to the next; 0: none */

@@ -13,10 +13,45 @@
 enum {
     READY_MIN = 16,       /* fewer connections that are read from in a window: no wait */
     WAIT_NS_EACH = 20000, /* of the wait, for each of them */
-    GATHER_MIN = 64,      /* fewer acknowledgements: no wait */
-    GATHER_PART = 4,      /* of the time that the commit before took */
+    PILED_READY_MIN = 8,  /* fewer: no wait for the sake of those that do not wait */
+    PILED_NS_EACH = 100000,
+    PROBE_WINDOWS = 100,
+    PROBE_MORE = 150, /* per cent of what comes with the wait: then it is in the way */
+    GATHER_MIN = 64,  /* fewer acknowledgements: no wait */
+    GATHER_PART = 4,  /* of the time that the commit before took */
     GATHER_NS_MAX = 500000,
 };
+#define OFF_NS_MIN INT64_C(1000000000)
+#define OFF_NS_MAX INT64_C(30000000000)
+
+/* Some busy senders that do not wait for each answer lose nothing by a longer wait, and each commit
+ * then holds more. But those whose window is full do wait, and the wait would be all that they wait
+ * for: so now and then one window goes without it, and when much more comes then, it stays off. */
+static int64_t piled_wait(struct loop *loop, int64_t now_ns, int64_t ready, int64_t tick_ns)
+{
+    bool probed = loop->piled_wait.windows == 0;
+    if (ready < PILED_READY_MIN || now_ns < loop->piled_wait.off_until_ns)
+        return 0;
+    if (probed && loop->published > loop->piled_wait.published * PROBE_MORE / 100) {
+        int64_t off_ns = loop->piled_wait.off_ns * 2;
+        loop->piled_wait.off_ns = off_ns < OFF_NS_MIN   ? OFF_NS_MIN
+                                  : off_ns > OFF_NS_MAX ? OFF_NS_MAX
+                                                        : off_ns;
+        loop->piled_wait.off_until_ns = now_ns + loop->piled_wait.off_ns;
+        loop->piled_wait.windows = PROBE_WINDOWS;
+        return 0;
+    }
+    if (probed) {
+        loop->piled_wait.windows = PROBE_WINDOWS;
+        loop->piled_wait.off_ns = 0;
+    } else {
+        loop->piled_wait.published += (loop->published - loop->piled_wait.published) / 8;
+    }
+    if (--loop->piled_wait.windows == 0)
+        return 0; /* the window that begins now tells what comes without */
+    int64_t wait_ns = loop->piled * PILED_NS_EACH;
+    return wait_ns < tick_ns ? wait_ns : tick_ns;
+}
 
 /* With many sparse connections nearly all of the cost is system calls, so a wait before the poll pays:
  * each wake-up serves more sockets and each socket has more bytes. The wait grows with the number of
@@ -26,10 +61,12 @@ static void choose_wait(struct loop *loop, int64_t now_ns, int64_t tick_ns)
 {
     int64_t passed_ns = now_ns - loop->window_ns;
     int64_t ready = loop->ready * tick_ns / passed_ns;
-    int64_t wait_ns = ready * WAIT_NS_EACH;
-    loop->wait_ns = ready < READY_MIN ? 0 : wait_ns < tick_ns ? wait_ns : tick_ns;
+    int64_t wait_ns = ready < READY_MIN ? 0 : ready * WAIT_NS_EACH;
+    int64_t piled_ns = piled_wait(loop, now_ns, ready, tick_ns);
+    wait_ns = wait_ns > piled_ns ? wait_ns : piled_ns;
+    loop->wait_ns = wait_ns < tick_ns ? wait_ns : tick_ns;
     loop->window++;
-    loop->ready = 0;
+    loop->ready = loop->published = loop->piled = 0;
     loop->window_ns = now_ns;
 }
 
