@@ -16,8 +16,9 @@
 
 enum { JOB_VERSION = 1, JOB_BYTES_MAX = 256 << 10, WORD_BYTES_MAX = 4096 };
 
-#define JOB_HEAD   "tidegate-replay "
-#define JOB_END    "end"
+#define JOB_HEAD "tidegate-replay "
+/* No other line begins so: a file that is cut short must not look whole. */
+#define JOB_END    "whole"
 #define JOB_SUFFIX ".replay"
 
 static const char *const source_names[] = {"readings", "again", "letters"};

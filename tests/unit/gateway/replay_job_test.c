@@ -91,7 +91,8 @@ static void no_part_of_a_file_is_a_job(void **state)
     replay_job_encode(&job, &text);
     /* Without its last line break it is whole. */
     for (size_t size = 0; size + 1 < text.size; size++)
-        assert_int_equal(replay_job_decode(bytes_of(text.data, size), &back, &err), GW_ECORRUPT);
+        if (replay_job_decode(bytes_of(text.data, size), &back, &err) != GW_ECORRUPT)
+            fail_msg("%zu of %zu bytes are taken for a job", size, text.size);
     for (size_t i = 0; i < text.size; i++) {
         uint8_t was = text.data[i];
         text.data[i] = 0;
