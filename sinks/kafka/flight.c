@@ -32,20 +32,28 @@ static int ref_order(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-void flight_begin(struct flight *flight, struct unit *unit)
+bool flight_awaits(const struct flight *flight, const struct unit *unit)
 {
-    bool same = flight->used && flight->first_seq == unit->first_seq &&
-                flight->last_seq == unit->last_seq && flight->generation == unit->generation;
+    return flight->used && flight->unit == NULL && flight->first_seq == unit->first_seq &&
+           flight->replay == unit->replay;
+}
+
+void flight_begin(struct flight *flight, struct unit *unit, uint64_t newest_seq)
+{
+    bool same = flight_awaits(flight, unit) && flight->last_seq == unit->last_seq &&
+                flight->generation == unit->generation;
     if (!same) {
         uint32_t slot = flight->slot;
         flight_fini(flight);
         flight->slot = slot;
+        flight->order = unit->replay ? 2 * newest_seq + 1 : 2 * unit->first_seq;
     }
     flight->used = true;
     flight->unit = unit;
     flight->first_seq = unit->first_seq;
     flight->last_seq = unit->last_seq;
     flight->generation = unit->generation;
+    flight->replay = unit->replay;
 }
 
 void flight_fini(struct flight *flight)

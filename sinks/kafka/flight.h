@@ -53,7 +53,10 @@ struct flight {
     bool used;
     uint32_t slot;
     uint64_t first_seq, last_seq;
+    uint64_t order; /* ascending, of all flights: live ones by first_seq, a replay behind those that
+                       were there before it */
     uint32_t generation;
+    bool replay;
     int64_t written_ms; /* monotonic: when the lane gave it */
 
     uint64_t outstanding;      /* records given and not reported */
@@ -80,8 +83,11 @@ struct flight {
     size_t refusal_count;
 };
 
-/* A new unit, or one that comes again. */
-void flight_begin(struct flight *flight, struct unit *unit);
+/* A new unit, or one that comes again. `newest_seq`: first_seq of the newest live unit; sets where a
+ * new one of a replay stands. */
+void flight_begin(struct flight *flight, struct unit *unit, uint64_t newest_seq);
+/* This flight, and the lane gives its unit again? */
+bool flight_awaits(const struct flight *flight, const struct unit *unit);
 void flight_fini(struct flight *flight); /* and empty again */
 /* All records from the first on: nothing that was sent counts. Condemned ones are refused. */
 void flight_restart(struct flight *flight, const struct flight_plan *plan);

@@ -142,7 +142,7 @@ static struct flight *flight_for(struct sink *sink, const struct unit *unit)
     struct flight *empty = NULL, *absent = NULL;
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
         struct flight *flight = &sink->flights[i];
-        if (flight->used && flight->unit == NULL && flight->first_seq == unit->first_seq)
+        if (flight_awaits(flight, unit))
             return flight;
         if (!flight->used)
             empty = flight;
@@ -157,7 +157,9 @@ static void kafka_write(struct sink *sink, struct unit *unit)
 {
     gw_assert(sink->started && !sink->closing);
     struct flight *flight = flight_for(sink, unit);
-    flight_begin(flight, unit);
+    if (!unit->replay)
+        sink->newest_seq = unit->first_seq;
+    flight_begin(flight, unit, sink->newest_seq);
     flight->written_ms = clock_monotonic_ms();
     kick(sink);
 }

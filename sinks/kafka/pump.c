@@ -189,14 +189,14 @@ static uint64_t all_outstanding(const struct sink *sink)
     return sum;
 }
 
-/* The oldest flight from `first_seq` on, or null. */
-static struct flight *flight_from(struct sink *sink, uint64_t first_seq)
+/* The first flight from `order` on, or null. */
+static struct flight *flight_from(struct sink *sink, uint64_t order)
 {
     struct flight *found = NULL;
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
         struct flight *flight = &sink->flights[i];
-        if (flight->used && flight->first_seq >= first_seq &&
-            (found == NULL || flight->first_seq < found->first_seq))
+        if (flight->used && flight->order >= order &&
+            (found == NULL || flight->order < found->order))
             found = flight;
     }
     return found;
@@ -216,7 +216,7 @@ static void drain_finish(struct sink *sink)
     sink->link = LINK_UNASKED;
     sink->draining = sink->failed = sink->renew = sink->hurried = false;
     for (struct flight *flight = flight_from(sink, 0); flight;
-         flight = flight_from(sink, flight->first_seq + 1))
+         flight = flight_from(sink, flight->order + 1))
         if (flight->unit) {
             if (exactly_once(sink)) /* nothing of it counts */
                 flight_restart(flight, &sink->plan);
@@ -340,7 +340,9 @@ void on_served(void *arg)
 static struct flight *flight_to_send(struct sink *sink)
 {
     for (struct flight *flight = flight_from(sink, 0); flight;
-         flight = flight_from(sink, flight->first_seq + 1)) {
+         flight = flight_from(sink, flight->order + 1)) {
+        if (flight->unit == NULL && flight->replay)
+            continue; /* history is in no order with the rest */
         if (flight->unit == NULL)
             return NULL;
         if (flight->failed.count && flight_given(flight)) {
@@ -436,7 +438,7 @@ void pump(struct sink *sink)
 void pump_forget(struct sink *sink)
 {
     for (struct flight *flight = flight_from(sink, 0); flight;
-         flight = flight_from(sink, flight->first_seq + 1)) {
+         flight = flight_from(sink, flight->order + 1)) {
         struct unit *unit = flight->unit;
         flight->unit = NULL;
         if (unit)

@@ -11,7 +11,7 @@
 struct records {
     struct reading_pack *pack;
     const struct batch *packed; /* the batch that pack is at, of the unit that begins there */
-    uint64_t packed_seq;
+    uint64_t packed_order;
     uint8_t prefix[2][6]; /* of framing confluent, for readings and events */
     size_t prefix_size;
     struct buffer bytes; /* value, key, value, key ... of a slice */
@@ -91,11 +91,11 @@ int32_t partition_of_key(struct bytes key, int32_t partitions)
 static void begin_batch(struct records *records, const struct flight *flight,
                         const struct batch *batch)
 {
-    if (records->packed == batch && records->packed_seq == flight->first_seq)
+    if (records->packed == batch && records->packed_order == flight->order)
         return;
     reading_pack_begin(records->pack, batch);
     records->packed = batch;
-    records->packed_seq = flight->first_seq;
+    records->packed_order = flight->order;
 }
 
 static void put_record(struct records *records, uint32_t row, enum record_kind kind,

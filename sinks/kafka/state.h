@@ -17,7 +17,7 @@
 #include "sinks/kafka/transaction.h"
 #include "sinks/kafka/worker.h"
 
-enum { FLIGHTS_MAX = 8 };
+enum { FLIGHTS_MAX = 9 }; /* as many as a lane has live ones, and one of a replay */
 
 /*     UNASKED --link_tend--> ASKING --all topics answer--> READY
  *        ^                     |                             |
@@ -77,6 +77,7 @@ struct sink {
     bool trouble_told; /* the lane knows: further answers have time */
 
     struct flight flights[FLIGHTS_MAX];
+    uint64_t newest_seq; /* first_seq of the live unit that was written last */
     struct records *records;
     struct slice slice; /* being given to the producer; of slice_flight */
     uint64_t refs[SLICE_RECORDS];

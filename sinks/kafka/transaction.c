@@ -91,7 +91,7 @@ bool transaction_resume(struct sink *sink, const struct recovery *recovery)
     }
     sink->recovered = true;
     struct flight *flight = flight_waiting(sink);
-    if (!flight || !recovery->found || position->next_seq <= flight->first_seq)
+    if (!flight || flight->replay || !recovery->found || position->next_seq <= flight->first_seq)
         return true;
     if (position->next_seq > flight->last_seq) {
         log_event(LOG_INFO, "kafka_unit_found_stored", "sink=%s seq=%" PRIu64, sink->host->name,
@@ -237,7 +237,12 @@ static void end_begin(struct sink *sink, bool commit)
 
 void transaction_finish(struct sink *sink, struct flight *flight)
 {
-    if (sink->phase == TRANSACTION_OPEN) {
+    if (sink->phase == TRANSACTION_OPEN && flight->replay) {
+        /* The position is that of live units. */
+        sink->phase = TRANSACTION_POSITION;
+        sink->position_reported = true;
+        sink->position_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    } else if (sink->phase == TRANSACTION_OPEN) {
         const struct position position = {
             .next_seq = flight->last_seq + 1,
             .first_seq = flight->first_seq,

@@ -224,6 +224,30 @@ static void a_replayed_reading_says_so(void **state)
     rig_fini(&rig);
 }
 
+static void a_replay_of_messages_that_are_under_way_is_a_unit_of_its_own(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig_start(&rig);
+    struct unit *live = sample(1, 10, 10), *again = sample(1, 10, 10);
+    again->replay = true;
+    sink_lane_write(&rig.lane, live);
+    sink_lane_write(&rig.lane, again);
+    assert_true(sink_lane_wait(&rig.lane, 2));
+    struct kafka_records records;
+    kafka_mock_read(&rig.mock, "water.reading.v1", &records);
+    assert_int_equal(records.count, 20);
+    int marked = 0;
+    for (size_t i = 0; i < records.count; i++)
+        marked += kafka_record_header(&records.items[i], "tidegate-replay") != NULL;
+    assert_int_equal(marked, 10);
+    kafka_records_fini(&records);
+    test_unit_free(live);
+    test_unit_free(again);
+    rig_fini(&rig);
+}
+
 /* ---- dead letters ---- */
 
 static int message_result;
@@ -541,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_queue_smaller_than_a_unit_drops_nothing),
         cmocka_unit_test(events_go_to_their_topic_too),
         cmocka_unit_test(a_replayed_reading_says_so),
+        cmocka_unit_test(a_replay_of_messages_that_are_under_way_is_a_unit_of_its_own),
         cmocka_unit_test(a_dead_letter_is_the_payload_with_its_reason_in_headers),
         cmocka_unit_test(a_payload_that_cannot_be_read_now_is_asked_for_again),
         cmocka_unit_test(passing_errors_are_tried_again_by_the_library),
