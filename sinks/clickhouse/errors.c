@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 
-enum { ELSEWHERE = 1, RECHECK = 2, CONTENT = 4 };
+enum { ELSEWHERE = 1, RECHECK = 2, CONTENT = 4, TOO_MANY_PARTS = 252 };
 
 static const struct code_row {
     int code;
@@ -69,7 +69,7 @@ static const struct code_row {
 
     /* Too much. Parts and quotas are the table's and the user's, on every replica. */
     {201, SINK_REASON_BUSY, 0, "QUOTA_EXCEEDED"},
-    {252, SINK_REASON_BUSY, 0, "TOO_MANY_PARTS"},
+    {TOO_MANY_PARTS, SINK_REASON_BUSY, 0, "TOO_MANY_PARTS"},
     {173, SINK_REASON_BUSY, ELSEWHERE, "CANNOT_ALLOCATE_MEMORY"},
     {202, SINK_REASON_BUSY, ELSEWHERE, "TOO_MANY_SIMULTANEOUS_QUERIES"},
     {203, SINK_REASON_BUSY, ELSEWHERE, "NO_FREE_CONNECTION"},
@@ -170,6 +170,11 @@ static const char *excerpt(struct bytes body, struct log_text *out)
     return log_escape(out, body);
 }
 
+static bool says(struct bytes body, const char *what)
+{
+    return body.size && memmem(body.data, body.size, what, strlen(what));
+}
+
 static void judge_code(const struct http_answer *answer, const char *host, int code,
                        struct ch_verdict *out)
 {
@@ -182,6 +187,8 @@ static void judge_code(const struct http_answer *answer, const char *host, int c
     out->code = code;
     snprintf(out->why, sizeof out->why, "%s: %s: %s", host, row ? row->name : "exception",
              excerpt(answer->body, &text));
+    if (code == TOO_MANY_PARTS && says(answer->body, "Too many partitions"))
+        out->reason = SINK_REASON_SCHEMA; /* PARTITION BY is finer than a day: that will not pass */
 }
 
 static void judge_status(const struct http_answer *answer, const char *host, struct ch_verdict *out)

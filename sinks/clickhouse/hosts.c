@@ -23,11 +23,10 @@ static struct bytes trim(struct bytes in)
 
 static int url_error(struct err *err, struct bytes url, const char *why)
 {
-    /* Never shown whole: somebody may have put a password into it. */
-    const uint8_t *at = url.size ? memchr(url.data, '@', url.size) : NULL;
-    if (at)
-        url = bytes_of(at + 1, url.size - (size_t)(at + 1 - url.data));
-    int size = url.size > 100 ? 100 : (int)url.size;
+    /* Never shown whole: somebody may have put a password into a parameter. */
+    int size = 0;
+    while (size < 100 && (size_t)size < url.size && !strchr("?#", url.data[size]))
+        size++;
     return err_set(err, GW_EINVAL, "`url` \"%.*s\": %s", size, (const char *)url.data, why);
 }
 
@@ -90,8 +89,6 @@ static int host_read(struct ch_host *host, struct bytes url, struct err *err)
         if (path.size)
             database = path;
     }
-    if (memchr(in.data, '@', in.size))
-        return url_error(err, url, "name and password stand in `user` and `password_file`");
     if (!authority_valid(in, &colon))
         return url_error(err, url, "HOST:PORT is a name or address and a port of 1 to 65535");
     if (!database_valid(database))
@@ -142,6 +139,10 @@ int ch_hosts_init(struct ch_hosts *hosts, const char *url, struct err *err)
     int result = 0;
     if (trim(rest).size == 0)
         result = err_set(err, GW_EINVAL, "`url` is missing: http://HOST:PORT/DATABASE");
+    else if (strchr(url, '@')) /* nothing of it is shown: a password may hold any separator */
+        result =
+            err_set(err, GW_EINVAL,
+                    "`url` holds a name or password: they stand in `user` and `password_file`");
     while (result == 0 && rest.data) {
         struct bytes shard = cut(&rest, ';');
         while (result == 0 && shard.data)

@@ -198,17 +198,21 @@ static bool names(struct bytes expression, const char *name)
     return false;
 }
 
-/* The arguments of an engine: up to the bracket that ends them. */
+/* The arguments of an engine: what stands in the brackets behind its name. */
 static struct bytes arguments_of(struct bytes engine_full)
 {
     int depth = 0;
+    size_t start = engine_full.size;
     for (size_t i = 0; i < engine_full.size; i++) {
-        depth += engine_full.data[i] == '(';
-        depth -= engine_full.data[i] == ')';
-        if (engine_full.data[i] == ' ' && depth == 0)
-            return (struct bytes){engine_full.data, i};
+        uint8_t c = engine_full.data[i];
+        if (depth == 0 && c == '(')
+            start = i + 1;
+        depth += c == '(';
+        depth -= c == ')';
+        if (depth == 0 && (c == ')' || c == ' '))
+            return start <= i ? bytes_of(engine_full.data + start, i - start) : (struct bytes){0};
     }
-    return engine_full;
+    return (struct bytes){0};
 }
 
 /* Is `name` an element of the list by itself, not inside a function? */
@@ -288,7 +292,7 @@ int table_engine_check(struct bytes answer, const struct table_shape *shape, boo
     if (!replacing(buffer_bytes(&engine)))
         complain(&complaints, "its engine is %s instead of ReplacingMergeTree(version)",
                  printable(buffer_bytes(&engine), shown));
-    else if (!names(arguments_of(buffer_bytes(&full)), "version"))
+    else if (!has_element(arguments_of(buffer_bytes(&full)), "version"))
         complain(&complaints, "its engine compares no version");
     else
         check_keys(buffer_bytes(&partition), buffer_bytes(&sorting), shape, &complaints);

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { EARLY_STAYS_MS = 3000 };
+
 struct connection {
     struct fake_http *fake;
     int fd;
@@ -149,6 +151,11 @@ static bool serve(struct connection *connection)
     while (in->size < size) {
         if (in->size > size / 2 && must_reset(connection->fake)) {
             reset(connection->fd);
+            return false;
+        }
+        if (in->size > size / 2 && connection->fake->answers_early) {
+            bool stays = answer(connection, bytes_of(in->data, head_size), (struct bytes){0});
+            nap(connection, stays ? EARLY_STAYS_MS : 0);
             return false;
         }
         if (!read_more(connection))

@@ -44,8 +44,9 @@ struct fake_http {
     /* Called with `lock` held, from the connection's thread. */
     void (*reply)(struct fake_http *fake, const struct fake_request *request,
                   struct fake_reply *out);
-    void *arg;       /* the test's */
-    int reset_early; /* so many of the next connections are reset when half of a body came */
+    void *arg;          /* the test's */
+    int reset_early;    /* so many of the next connections are reset when half of a body came */
+    bool answers_early; /* a request is answered when half of its body came; the rest is not read */
 };
 
 /* On a free port of 127.0.0.1; fake->reply is set before. */

@@ -131,6 +131,22 @@ static void codes_have_their_reasons(void **state)
         }
 }
 
+/* The same code for what passes and for what stays. */
+static void too_many_partitions_are_a_matter_of_the_table(void **state)
+{
+    (void)state;
+    struct ch_verdict verdict = insert_verdict(
+        500, 252, "Code: 252. DB::Exception: Too many parts (300). Merges are processing slower");
+    assert_int_equal(verdict.reason, SINK_REASON_BUSY);
+    verdict = insert_verdict(500, 252,
+                             "Code: 252. DB::Exception: Too many partitions for single INSERT "
+                             "block (more than 100). The limit is controlled by "
+                             "'max_partitions_per_insert_block' setting");
+    assert_int_equal(verdict.outcome, CH_RETRY);
+    assert_int_equal(verdict.reason, SINK_REASON_SCHEMA);
+    assert_false(verdict.elsewhere);
+}
+
 static void answers_without_a_code_go_by_their_status(void **state)
 {
     (void)state;
@@ -262,6 +278,7 @@ int main(void)
         cmocka_unit_test(an_exception_after_200_is_a_failure),
         cmocka_unit_test(a_query_is_answered_by_200_without_an_exception),
         cmocka_unit_test(codes_have_their_reasons),
+        cmocka_unit_test(too_many_partitions_are_a_matter_of_the_table),
         cmocka_unit_test(answers_without_a_code_go_by_their_status),
         cmocka_unit_test(broken_connections_are_told_apart),
         cmocka_unit_test(the_sentence_names_host_and_is_fit_for_a_log),

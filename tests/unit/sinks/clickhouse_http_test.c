@@ -379,6 +379,41 @@ static void what_is_no_whole_answer_is_broken(void **state)
     rig_free(rig);
 }
 
+/* ---- before the body is read ---- */
+
+static int early_status;
+static enum fake_end early_end;
+
+static void reply_early(struct fake_http *fake, const struct fake_request *request,
+                        struct fake_reply *out)
+{
+    rig_of(fake, request);
+    fake_reply_http(out, early_status, NULL, "");
+    out->end = early_end;
+}
+
+static void an_answer_before_the_body_is_whole_confirms_nothing(void **state)
+{
+    (void)state;
+    static const int statuses[] = {200, 401, 413, 500};
+    size_t size = 32 << 20;
+    uint8_t *body = mem_zalloc(size);
+    for (size_t i = 0; i < array_count(statuses); i++)
+        for (int end = FAKE_KEEP; end <= FAKE_RESET; end++) {
+            struct rig *rig = rig_new(reply_early);
+            struct heard heard;
+            early_status = statuses[i];
+            early_end = (enum fake_end)end;
+            rig->fake.answers_early = true;
+            ask(rig, &heard, bytes_of(body, size));
+            /* What it refuses is told as it said it. */
+            assert_int_equal(heard.end, early_status == 200 ? HTTP_BROKEN : HTTP_ANSWERED);
+            assert_int_equal(heard.status, early_status);
+            rig_free(rig);
+        }
+    free(body);
+}
+
 /* ---- slow ---- */
 
 static void reply_never(struct fake_http *fake, const struct fake_request *request,
@@ -556,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_cut_after_the_body_is_of_unknown_outcome),
         cmocka_unit_test(nobody_there_is_unreachable),
         cmocka_unit_test(what_is_no_whole_answer_is_broken),
+        cmocka_unit_test(an_answer_before_the_body_is_whole_confirms_nothing),
         cmocka_unit_test(requests_without_progress_are_given_up),
         cmocka_unit_test(endless_answers_are_cut),
         cmocka_unit_test(redirects_are_not_followed),

@@ -240,6 +240,9 @@ static void replicated_and_other_keys_of_the_same_columns_are_accepted(void **st
     assert_engine(
         "ReplacingMergeTree\tReplacingMergeTree(version)",
         "SharedReplacingMergeTree\tSharedReplacingMergeTree(\\'/x\\', \\'{r}\\', version)", NULL);
+    assert_engine("ReplacingMergeTree(version)",
+                  "ReplacingMergeTree(day, (vendor, device, metric, ts), 8192, version)", NULL);
+    assert_engine("ReplacingMergeTree(version)", "ReplacingMergeTree(version, withdrawn)", NULL);
     assert_engine("\tvendor, device, metric, ts\n", "\tmetric, `device`, vendor, ts\n", NULL);
     assert_engine("\tvendor, device, metric, ts\n",
                   "\ttoStartOfInterval(ts, toIntervalDay(7)), vendor, device, metric, ts\n", NULL);
@@ -257,6 +260,10 @@ static void a_table_that_would_keep_both_or_lose_one_is_refused(void **state)
                   "its engine is Distributed instead");
     assert_engine("ReplacingMergeTree(version)", "ReplacingMergeTree", "compares no version");
     assert_engine("ReplacingMergeTree(version)", "ReplacingMergeTree(seq)", "compares no version");
+    assert_engine("ReplacingMergeTree\tReplacingMergeTree(version)",
+                  "ReplicatedReplacingMergeTree\tReplicatedReplacingMergeTree(\\'/tables/version/"
+                  "readings\\', \\'{replica}\\')",
+                  "compares no version");
     assert_engine("\tvendor, device, metric, ts\n", "\tvendor, device, ts\n",
                   "ORDER BY lacks metric");
     assert_engine("\tvendor, device, metric, ts\n", "\tvendor, device, metric, toStartOfHour(ts)\n",
