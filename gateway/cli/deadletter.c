@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `tidegate deadletter ls|show`: messages that gave no reading, with the reason and their bytes.
+ * `tidegate deadletter ls|show|retry`: messages that gave no reading, with the reason and their bytes.
+ * `retry` has a file of its own.
  */
 #include "deadletter.h"
 
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/deadletter_retry.h"
 #include "cli/folder.h"
 #include "cli/payload.h"
 #include "model/batch_json.h"
@@ -183,7 +185,9 @@ static int action_run(const struct cli_command *command, int argc, char **argv)
 
 int verb_deadletter(int argc, char **argv)
 {
-    static const struct cli_action actions[] = {
-        {&commands[0], action_run}, {&commands[1], action_run}, {0}};
+    static const struct cli_action actions[] = {{&commands[0], action_run},
+                                                {&commands[1], action_run},
+                                                {&deadletter_retry_command, deadletter_retry},
+                                                {0}};
     return cli_dispatch("deadletter", "Messages that could not be decoded.", actions, argc, argv);
 }

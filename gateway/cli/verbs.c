@@ -23,7 +23,7 @@ static const struct verb verbs[] = {
     {"status", verb_status, "Show what a running gateway does."},
     {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
     {"devices", verb_devices, "Who reported what and when, who is silent, and what was wrong."},
-    {"deadletter", verb_deadletter, "List and show messages that could not be decoded."},
+    {"deadletter", verb_deadletter, "List, show and retry messages that could not be decoded."},
     {"replay", verb_replay, "Send history once more to one sink, beside live traffic."},
     {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
     {"lane", verb_lane, "List where the sinks stand, and remove cursors without a sink."},

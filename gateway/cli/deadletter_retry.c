@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `tidegate deadletter retry`: dead letters decoded by what a running gateway knows now, after a route
+ * or a mapping was mended, and sent to its sinks: a replay of a kind of its own (replay.h).
+ */
+#include "cli/deadletter_retry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "cli/answer.h"
+#include "cli/replay_job.h"
+
+enum { SINKS_MAX = 64 };
+
+struct retry_options {
+    char *admin, *from, *to, *sink, *vendor, *reason, *topic;
+    int64_t rate;
+    bool all_sinks, dry_run, detach, json;
+};
+
+#define AT(member) offsetof(struct retry_options, member)
+static const struct option retry_rows[] = {
+    {.name = "sink",
+     .type = OPTION_STRING,
+     .offset = AT(sink),
+     .help = "Who gets the readings, by its name in `tidegate status`."},
+    {.name = "all-sinks",
+     .type = OPTION_BOOL,
+     .offset = AT(all_sinks),
+     .def = "false",
+     .help = "Every sink gets them."},
+    {.name = "admin",
+     .type = OPTION_ADDRESS,
+     .offset = AT(admin),
+     .def = "127.0.0.1:9464",
+     .help = "Of the gateway."},
+    {.name = "vendor", .type = OPTION_STRING, .offset = AT(vendor), .help = "Only this vendor."},
+    {.name = "reason",
+     .type = OPTION_STRING,
+     .offset = AT(reason),
+     .help = "Only this reason, as `deadletter ls` shows it."},
+    {.name = "topic",
+     .type = OPTION_STRING,
+     .offset = AT(topic),
+     .help = "Only messages whose topic matches this MQTT filter."},
+    {.name = "from",
+     .type = OPTION_STRING,
+     .offset = AT(from),
+     .help = "Received at this time or later. Default: all that is kept."},
+    {.name = "to",
+     .type = OPTION_STRING,
+     .offset = AT(to),
+     .help = "Received before this time. Default: now."},
+    {.name = "rate",
+     .type = OPTION_INT,
+     .offset = AT(rate),
+     .def = "0",
+     .min = 0,
+     .max = INT64_C(1) << 40,
+     .help = "Readings a second at most; 0: as fast as the sink takes them."},
+    {.name = "dry-run",
+     .type = OPTION_BOOL,
+     .offset = AT(dry_run),
+     .def = "false",
+     .help = "Tell what would become of them; send nothing."},
+    {.name = "detach",
+     .type = OPTION_BOOL,
+     .offset = AT(detach),
+     .def = "false",
+     .help = "Print the id of each replay and leave: the gateway does it alone."},
+    {.name = "json",
+     .type = OPTION_BOOL,
+     .offset = AT(json),
+     .def = "false",
+     .help = "The JSON object as the gateway gives it."},
+    {0},
+};
+#undef AT
+
+const struct cli_command deadletter_retry_command = {
+    .name = "deadletter retry",
+    .arguments = "",
+    .summary = "Decode dead letters again, after a mapping or a route was mended.",
+    .rows = retry_rows,
+    .more = "First reload the gateway (SIGHUP) with what was mended. Times as of `tidegate "
+            "replay`. What\n"
+            "still gives no reading is told with its reason; letters stay in their log until it is "
+            "old.\n",
+};
+
+/* ---- which sinks ---- */
+
+struct sinks {
+    char *names[SINKS_MAX];
+    size_t count;
+};
+
+static int sinks_ask(struct http *http, struct sinks *out, struct err *err)
+{
+    struct answer answer = {0};
+    int rc = answer_get(http, &answer, err);
+    const struct yaml_node *lanes = rc ? NULL : answer_member(answer.yaml.root, "lanes");
+    if (lanes && lanes->kind == YAML_SEQUENCE)
+        YAML_EACH(lane, lanes)
+    if (out->count < SINKS_MAX)
+        out->names[out->count++] = mem_strdup(answer_text(lane, "name"));
+    answer_fini(&answer);
+    if (rc == 0 && out->count == 0)
+        rc = err_set(err, GW_ENOENT, "that gateway has no sink");
+    return rc;
+}
+
+static void sinks_fini(struct sinks *sinks)
+{
+    while (sinks->count)
+        free(sinks->names[--sinks->count]);
+}
+
+/* ---- one after the other ---- */
+
+static int ask_make(const struct retry_options *options, struct replay_ask *ask)
+{
+    const char *name = deadletter_retry_command.name;
+    int64_t now_ms = clock_wall_ms();
+    struct err err;
+    if (!options->dry_run && (options->sink == NULL) == !options->all_sinks)
+        return cli_fail(name, EXIT_CODE_USAGE,
+                        "needs --sink NAME (`tidegate status` lists them), --all-sinks, or "
+                        "--dry-run");
+    if (options->sink && options->all_sinks)
+        return cli_fail(name, EXIT_CODE_USAGE, "--sink and --all-sinks exclude each other");
+    *ask = (struct replay_ask){
+        .source = "letters",
+        .vendor = options->vendor,
+        .topic = options->topic,
+        .reason = options->reason,
+        .rate = options->rate,
+        .dry_run = options->dry_run,
+        .to_ms = now_ms,
+    };
+    if (options->from && replay_time_parse(options->from, false, now_ms, &ask->from_ms, &err))
+        return cli_fail(name, EXIT_CODE_USAGE, "--from: %s", err.text);
+    if (options->to && replay_time_parse(options->to, true, now_ms, &ask->to_ms, &err))
+        return cli_fail(name, EXIT_CODE_USAGE, "--to: %s", err.text);
+    if (ask->from_ms >= ask->to_ms)
+        return cli_fail(name, EXIT_CODE_USAGE, "--from must lie before --to");
+    return CLI_GO;
+}
+
+static int retry_one(struct http *http, const struct retry_options *options,
+                     const struct replay_ask *ask)
+{
+    const char *name = deadletter_retry_command.name;
+    const struct replay_follow follow = {
+        .verb = name, .admin = options->admin, .json = options->json};
+    char id[REPLAY_JOB_ID_SIZE];
+    struct err err;
+    int rc = replay_job_begin(http, ask, id, &err);
+    if (rc)
+        return cli_fail(name, http_exit_code(rc), "%s", err.text);
+    if (options->detach) {
+        printf("%s\n", id);
+        return cli_finish(EXIT_CODE_OK);
+    }
+    int code = replay_job_follow(http, id, &follow);
+    if (ask->dry_run)
+        replay_job_act(http, "forget", id, &err);
+    return code;
+}
+
+/* Each sink, whatever became of the one before; the first failure is the exit code. */
+static int retry_all(struct http *http, const struct retry_options *options, struct replay_ask *ask)
+{
+    struct sinks sinks = {.count = 0};
+    struct err err;
+    int code = EXIT_CODE_OK;
+    int rc = sinks_ask(http, &sinks, &err);
+    if (rc)
+        code = cli_fail(deadletter_retry_command.name, http_exit_code(rc), "%s", err.text);
+    for (size_t i = 0; i < sinks.count; i++) {
+        ask->sink = sinks.names[i];
+        if (!options->json && !options->detach)
+            printf("%s: ", sinks.names[i]);
+        fflush(stdout);
+        int one = retry_one(http, options, ask);
+        code = code == EXIT_CODE_OK ? one : code;
+    }
+    sinks_fini(&sinks);
+    return code;
+}
+
+int deadletter_retry(const struct cli_command *command, int argc, char **argv)
+{
+    struct retry_options options = {0};
+    struct cli_arguments arguments;
+    struct replay_ask ask;
+    int code = cli_parse(command, argc, argv, &options, &arguments);
+    if (code == CLI_GO)
+        code = ask_make(&options, &ask);
+    if (code == CLI_GO) {
+        struct http *http = http_new(options.admin);
+        ask.sink = options.sink;
+        code =
+            options.all_sinks ? retry_all(http, &options, &ask) : retry_one(http, &options, &ask);
+        http_free(http);
+    }
+    option_fini(command->rows, &options);
+    return code;
+}
