@@ -20,6 +20,7 @@
 #include "replay_parts.h"
 #include "report.h"
 #include "retention.h"
+#include "water.h"
 
 /* SIGTERM to exit takes at most ten seconds: these add up to nine. */
 enum {
@@ -171,10 +172,14 @@ static int access_fill(struct access *access, const struct config *config, struc
             .topics = (const char *const *)from->topics,
             .topic_count = from->topic_count,
             .subscribe_accept = from->subscribe_accept,
+            .quota = from->quota,
         };
     }
+    const struct config_quota *quota = &config->quota;
     struct access_rules rules = {
         .anonymous = (enum access_anonymous)config->anonymous,
+        .anonymous_quota = {quota->rate, quota->burst, quota->byte_rate, quota->journal_share,
+                            quota->qos0 == 1},
         .vendors = vendors,
         .vendor_count = config->vendor_count,
     };
@@ -461,6 +466,7 @@ static void on_housekeeping(uv_timer_t *timer)
 {
     retention_run(timer->data);
     outlook_run(timer->data);
+    water_run(timer->data);
 }
 
 static void loop_make(struct gateway *gateway)

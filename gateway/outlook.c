@@ -118,9 +118,12 @@ void outlook_run(struct gateway *gateway)
         journal_segments(logs[i], on_segment, &look);
         outlook->tails[i].number = look.last_number;
         outlook->tails[i].used = look.last_used;
+        if (outlook->count == 0)
+            outlook->tails[i].begun = outlook->tails[i].written;
         now.logs[i] =
             (struct outlook_log){outlook->tails[i].written, look.needed, limits->max_bytes};
         spare += look.spare;
+        outlook->needed[i] = look.needed;
     }
     if (disk_real.space(&disk_real, gateway->paths.data, &space) == 0) {
         uint64_t room = space.available + spare;

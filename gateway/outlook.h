@@ -34,6 +34,7 @@ struct outlook_now {
 /* Segments of one log as they were last seen. */
 struct outlook_tail {
     uint64_t number, used, written;
+    uint64_t begun; /* what was written when it was first looked at */
 };
 
 struct outlook {
@@ -46,6 +47,7 @@ struct outlook {
     _Atomic int64_t seconds_left; /* -1: nothing grew, or too early to tell; 0 in a zeroed one */
     _Atomic uint64_t room;        /* bytes of the log or volume that ends first */
     _Atomic uint64_t rate;        /* its bytes a second */
+    _Atomic uint64_t needed[OUTLOOK_LOGS]; /* bytes of segments that somebody still needs */
 };
 
 void outlook_sample(struct outlook *outlook, const struct outlook_now *now);

@@ -40,11 +40,14 @@ bool gateway_ready(struct gateway *gateway, struct buffer *why)
 
 /* ---- status ---- */
 
-static void status_journal(struct buffer *out, const char *name, struct journal *journal)
+static void status_journal(struct buffer *out, const char *name, struct journal *journal,
+                           uint64_t needed)
 {
-    buffer_printf(
-        out, "\"%s\":{\"first_seq\":%" PRIu64 ",\"next_seq\":%" PRIu64 ",\"bytes\":%" PRIu64 "},",
-        name, journal_first_seq(journal), journal_next_seq(journal), journal_bytes(journal));
+    buffer_printf(out,
+                  "\"%s\":{\"first_seq\":%" PRIu64 ",\"next_seq\":%" PRIu64 ",\"bytes\":%" PRIu64
+                  ",\"needed_bytes\":%" PRIu64 "},",
+                  name, journal_first_seq(journal), journal_next_seq(journal),
+                  journal_bytes(journal), needed);
 }
 
 static const char *health_name(const struct gateway *gateway)
@@ -65,6 +68,41 @@ static void status_listener(const struct gateway *gateway, struct buffer *out)
                   listener_port(gateway->listener), mqtt.connections, mqtt.accepted, mqtt.refused,
                   mqtt.shed, mqtt.held_connections, mqtt.sessions, mqtt.messages_received,
                   mqtt.bytes_received, mqtt.acks_sent);
+}
+
+static void status_vendor(void *arg, const struct listener_vendor *vendor)
+{
+    struct buffer *out = arg;
+    const struct vendor_sums *sums = &vendor->sums;
+    if (out->data[out->size - 1] == '}')
+        buffer_u8(out, ',');
+    buffer_add_text(out, "{\"name\":");
+    json_string(bytes_text(vendor->name), out);
+    buffer_printf(out,
+                  ",\"connections\":%" PRIu64 ",\"held\":%" PRIu64 ",\"messages\":%" PRIu64
+                  ",\"bytes\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"waiting_bytes\":%" PRIu64
+                  ",\"needed_bytes\":%" PRIu64 ",\"share_bytes\":%" PRIu64 ",\"rate\":%" PRId64
+                  ",\"byte_rate\":%" PRIu64 "}",
+                  sums->connections, sums->held, sums->messages, sums->bytes, sums->dropped,
+                  sums->unacked_bytes, sums->needed_bytes, vendor->share_bytes, vendor->rate,
+                  vendor->byte_rate);
+}
+
+/* Why connections are held, who sends, and what the logs may take: the water at each gate. */
+static void status_levels(const struct gateway *gateway, struct buffer *out)
+{
+    struct listener_stats mqtt;
+    const struct config_journal *limits = &gateway->config_started->journal;
+    listener_stats(gateway->listener, &mqtt);
+    buffer_add_text(out, "\"held\":{");
+    for (int i = HOLD_NONE + 1; i < HOLD_KINDS; i++)
+        buffer_printf(out, "\"%s\":%" PRIu64 ",", hold_names[i], mqtt.held[i]);
+    buffer_printf(out,
+                  "\"tail_bytes\":%" PRIu64 "},\"limits\":{\"memory_bytes\":%" PRIu64
+                  ",\"log_bytes\":%" PRIu64 "},\"vendors\":[",
+                  mqtt.tail_bytes, limits->memory_bytes, limits->max_bytes);
+    listener_vendors(gateway->listener, status_vendor, out);
+    buffer_add_text(out, "],");
 }
 
 static void status_brokers(const struct gateway *gateway, struct buffer *out)
@@ -176,10 +214,11 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     buffer_fini(&why);
     status_decoder(gateway, out);
     status_listener(gateway, out);
+    status_levels(gateway, out);
     status_brokers(gateway, out);
-    status_journal(out, "raw", journal);
-    status_journal(out, "reading_log", gateway->readings);
-    status_journal(out, "dead_letters", gateway->dead);
+    status_journal(out, "raw", journal, gateway->outlook.needed[0]);
+    status_journal(out, "reading_log", gateway->readings, gateway->outlook.needed[1]);
+    status_journal(out, "dead_letters", gateway->dead, 0);
     status_stored(gateway, out);
     status_disk(gateway, out);
     status_outlook(gateway, out);

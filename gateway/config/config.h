@@ -46,12 +46,21 @@ struct config_decode {
     int64_t ahead_ms;     /* or further ahead; 10m */
 };
 
+/* Section `quota`, and the same of one vendor; 0: no limit. */
+struct config_quota {
+    int64_t rate, burst; /* messages */
+    uint64_t byte_rate;
+    int64_t journal_share; /* percent */
+    int qos0;              /* 0 hold, 1 drop */
+};
+
 struct config_vendor {
     char *name;
     char *timezone;  /* default: Asia/Shanghai is never assumed; "+08:00" stands in the default */
     char *passwords; /* path or null */
     bool subscribe_accept;
-    char **topics; /* filters it may publish to; default: those of its routes */
+    struct access_quota quota; /* what it does not say itself is that of section `quota` */
+    char **topics;             /* filters it may publish to; default: those of its routes */
     size_t topic_count;
 };
 
@@ -86,14 +95,15 @@ struct config_sink {
 
 struct config {
     _Atomic uint32_t shares; /* references beside the first */
-    char *path; /* of the file, null for the embedded default */
-    char *data; /* folder of journal, dead letters, state */
+    char *path;              /* of the file, null for the embedded default */
+    char *data;              /* folder of journal, dead letters, state */
     char *admin_listen;
     char *timezone; /* default for vendors without one */
     int anonymous;  /* enum access_anonymous */
     int log_level;
     struct config_journal journal;
     struct config_decode decode;
+    struct config_quota quota; /* of vendors that do not say, and of who comes without a login */
     struct listener_options mqtt;
     struct config_vendor *vendors;
     size_t vendor_count;

@@ -65,6 +65,7 @@ extern const struct config_list config_lists[]; /* ends with a null name */
 struct vendor_entry {
     char *name, *timezone, *passwords;
     int subscribe;
+    struct config_quota quota;
 };
 struct metric_entry {
     char *name, *unit, *min, *max, *help;

@@ -15,6 +15,7 @@
 static const char *const anonymous_names[] = {"refuse", "loopback", "allow", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const subscribe_names[] = {"refuse", "accept", NULL};
+static const char *const qos0_names[] = {"hold", "drop", NULL};
 static const char *const when_full_names[] = {"hold", "park", NULL}; /* enum config_when_full */
 static const char *const kind_names[] = {"gauge", "counter", "state", "alarm", NULL};
 
@@ -184,6 +185,48 @@ static const struct option decode_rows[] = {
 };
 #undef AT
 
+/* Once with defaults, for all; once without, for a vendor of its own. */
+#define QUOTA_ROWS(member, def_0, def_hold)                                                        \
+    {.name = "rate",                                                                               \
+     .type = OPTION_INT,                                                                           \
+     .offset = member + offsetof(struct config_quota, rate),                                       \
+     .def = def_0,                                                                                 \
+     .min = 0,                                                                                     \
+     .max = 100000000,                                                                             \
+     .help = "Messages a second; beyond, its connections are held. 0: as many as come."},          \
+        {.name = "burst",                                                                          \
+         .type = OPTION_INT,                                                                       \
+         .offset = member + offsetof(struct config_quota, burst),                                  \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = 100000000,                                                                         \
+         .help = "Messages that may come at once before `rate` counts; 0: those of a second."},    \
+        {.name = "byte_rate",                                                                      \
+         .type = OPTION_SIZE,                                                                      \
+         .offset = member + offsetof(struct config_quota, byte_rate),                              \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = INT64_C(1) << 40,                                                                  \
+         .help = "Bytes of topics and payloads a second; beyond, its connections are held. 0: "    \
+                 "no limit."},                                                                     \
+        {.name = "journal_share",                                                                  \
+         .type = OPTION_INT,                                                                       \
+         .offset = member + offsetof(struct config_quota, journal_share),                          \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = 100,                                                                               \
+         .help = "Percent of journal.max_size that its messages may take while destinations "      \
+                 "still need them; beyond, its connections are held. 0: all of it."},              \
+    {                                                                                              \
+        .name = "qos0", .type = OPTION_ENUM,                                                       \
+        .offset = member + offsetof(struct config_quota, qos0), .def = def_hold,                   \
+        .names = qos0_names,                                                                       \
+        .help = "What becomes of QoS 0 where the sender is to be held: hold it like the rest, "    \
+                "or drop it and count it (tidegate_mqtt_dropped_total)."                           \
+    }
+
+static const struct option quota_rows[] = {QUOTA_ROWS(0, "0", "hold"), {0}};
+
 const struct config_section config_sections[] = {
     {"admin", admin_rows, 0, "The HTTP interface for metrics, health and the other verbs."},
     {"log", log_rows, 0, "The program's own log."},
@@ -191,6 +234,9 @@ const struct config_section config_sections[] = {
     {"journal", journal_rows, offsetof(struct config, journal),
      "What is kept on disk: raw log, reading log, dead letters."},
     {"decode", decode_rows, offsetof(struct config, decode), "From messages to readings."},
+    {"quota", quota_rows, offsetof(struct config, quota),
+     "How much each vendor may send that has no figure of its own; those who come without a login "
+     "count as one vendor."},
     {0},
 };
 
@@ -216,6 +262,7 @@ const struct option config_vendor_rows[] = {
      .names = subscribe_names,
      .help = "What SUBSCRIBE is answered with; `accept` grants and delivers nothing, for devices "
              "that try for ever otherwise."},
+    QUOTA_ROWS(offsetof(struct vendor_entry, quota), NULL, NULL),
     {0},
 };
 #undef AT

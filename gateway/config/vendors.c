@@ -66,10 +66,24 @@ void config_topics_read(struct load *load, const struct yaml_node *list, char **
     }
 }
 
+/* The sections are read before the lists. */
+static struct access_quota quota_default(const struct config_quota *own,
+                                         const struct config_quota *all)
+{
+    return (struct access_quota){
+        .rate = own->rate < 0 ? all->rate : own->rate,
+        .burst = own->burst < 0 ? all->burst : own->burst,
+        .byte_rate = own->byte_rate == UINT64_MAX ? all->byte_rate : own->byte_rate,
+        .journal_share = own->journal_share < 0 ? all->journal_share : own->journal_share,
+        .qos0_drop = (own->qos0 < 0 ? all->qos0 : own->qos0) == 1,
+    };
+}
+
 int config_vendor_read(struct load *load, const struct yaml_node *node)
 {
     static const char *const also[] = {"topics", NULL};
-    struct vendor_entry entry = {0};
+    /* Below zero, and all ones: not said here (quota_default). */
+    struct vendor_entry entry = {.quota = {-1, -1, UINT64_MAX, -1, -1}};
     size_t before = load->yaml.error_count;
     option_defaults(config_vendor_rows, &entry);
     yaml_set_options(&load->yaml, node, config_vendor_rows, &entry, also);
@@ -82,6 +96,7 @@ int config_vendor_read(struct load *load, const struct yaml_node *node)
     vendor->name = entry.name ? entry.name : mem_strdup("");
     vendor->timezone = entry.timezone;
     vendor->subscribe_accept = entry.subscribe == 1;
+    vendor->quota = quota_default(&entry.quota, &load->config->quota);
     if (entry.passwords) {
         vendor->passwords = load_path(load, entry.passwords);
         free(entry.passwords);

@@ -441,3 +441,8 @@ uint64_t rawlog_chunk_bytes(const struct rawlog *rawlog)
 {
     return rawlog->options.chunk_bytes;
 }
+
+uint64_t rawlog_memory_bytes(const struct rawlog *rawlog)
+{
+    return rawlog->options.memory_bytes;
+}

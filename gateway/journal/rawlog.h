@@ -131,6 +131,7 @@ struct journal *rawlog_journal(struct rawlog *rawlog);
 enum rawlog_health rawlog_health(const struct rawlog *rawlog); /* any thread */
 struct rawlog_stats *rawlog_stats(struct rawlog *rawlog);
 uint64_t rawlog_chunk_bytes(const struct rawlog *rawlog);
+uint64_t rawlog_memory_bytes(const struct rawlog *rawlog); /* of all chunks together */
 
 /* ---- reading it ---- */
 

@@ -163,6 +163,7 @@ static void grant_fill(const struct access *access, const struct user *user, boo
         .loopback = loopback,
         .generation = atomic_load(&access->generation),
         .credential = credential_of(user),
+        .quota = access->rules->anonymous_quota,
     };
     if (user == NULL)
         return;
@@ -170,6 +171,7 @@ static void grant_fill(const struct access *access, const struct user *user, boo
     memcpy(grant->vendor, vendor->name, strlen(vendor->name) + 1);
     grant->subscribe_accept = vendor->subscribe_accept;
     grant->vendor_index = user->vendor;
+    grant->quota = vendor->quota;
 }
 
 enum access_answer access_connect(struct access *access, const struct access_request *request,
@@ -235,17 +237,20 @@ void access_view_fini(struct access_view *view)
     view->rules = NULL;
 }
 
-bool access_still(struct access *access, const struct access_grant *grant, struct bytes name)
+bool access_renew(struct access *access, struct access_grant *grant, struct bytes name)
 {
     bool still;
+    const struct user *user = NULL;
     pthread_rwlock_rdlock(&access->lock);
     if (grant->vendor[0]) {
-        const struct user *user = rules_user(access->rules, name);
+        user = rules_user(access->rules, name);
         still = user && credential_of(user) == grant->credential &&
                 strcmp(access->rules->vendors[user->vendor].name, grant->vendor) == 0;
     } else {
         still = anonymous_allowed(access->rules, grant->loopback);
     }
+    if (still)
+        grant_fill(access, user, grant->loopback, grant);
     pthread_rwlock_unlock(&access->lock);
     return still;
 }

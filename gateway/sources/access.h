@@ -16,6 +16,15 @@
 
 enum { ACCESS_VENDOR_SIZE = 65 };
 
+/* How much a vendor may send; it is held beyond. All zero: as much as it likes. */
+struct access_quota {
+    int64_t rate;          /* messages a second */
+    int64_t burst;         /* messages at once; 0: those of a second */
+    uint64_t byte_rate;    /* bytes of topics and payloads a second */
+    int64_t journal_share; /* percent of the logs that destinations still need */
+    bool qos0_drop;        /* what is QoS 0 is dropped where it would be held, and counted */
+};
+
 /* One vendor's rules, as configured; borrowed for the call of access_load. */
 struct access_vendor {
     const char *name;
@@ -25,6 +34,7 @@ struct access_vendor {
     const char *const *topics; /* MQTT topic filters that it may publish to */
     size_t topic_count;        /* 0: nothing may be published */
     bool subscribe_accept;     /* grant SUBSCRIBE and deliver nothing, instead of refusing */
+    struct access_quota quota;
 };
 
 enum access_anonymous { ANONYMOUS_REFUSE = 0, ANONYMOUS_LOOPBACK = 1, ANONYMOUS_ALLOW = 2 };
@@ -33,6 +43,7 @@ struct access_rules {
     enum access_anonymous anonymous;
     const struct access_vendor *vendors;
     size_t vendor_count;
+    struct access_quota anonymous_quota; /* of all that come without a login, together */
 };
 
 struct access;
@@ -53,6 +64,7 @@ struct access_grant {
     uint64_t generation;   /* grows with each load; a grant of an older one is asked again */
     uint32_t vendor_index; /* access.c's own: valid for `generation` */
     uint64_t credential;   /* access.c's own: tells whether the password was changed since */
+    struct access_quota quota;
 };
 
 enum access_answer { ACCESS_OK, ACCESS_BAD_CREDENTIALS, ACCESS_NOT_AUTHORISED };
@@ -79,8 +91,9 @@ bool access_publish(struct access *access, struct access_view *view,
                     const struct access_grant *grant, struct bytes topic);
 uint64_t access_generation(const struct access *access);
 /* Is the vendor still there, and the user not withdrawn, with the same password? For live connections
- * after a reload. An anonymous grant ("" as vendor) holds as long as the rules allow it. */
-bool access_still(struct access *access, const struct access_grant *grant, struct bytes user);
+ * after a reload: then `grant` becomes what the present rules give. An anonymous grant ("" as vendor)
+ * holds as long as the rules allow it. */
+bool access_renew(struct access *access, struct access_grant *grant, struct bytes user);
 
 /* MQTT 5.0, 4.7: does `filter` match `topic`? Pure. */
 bool access_topic_matches(struct bytes filter, struct bytes topic);

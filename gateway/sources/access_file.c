@@ -154,6 +154,7 @@ static void vendor_copy(struct rules_vendor *to, const struct access_vendor *fro
 {
     to->name = mem_strdup(from->name);
     to->subscribe_accept = from->subscribe_accept;
+    to->quota = from->quota;
     to->topics = mem_zalloc((from->topic_count + 1) * sizeof *to->topics);
     for (size_t i = 0; i < from->topic_count; i++)
         to->topics[to->topic_count++] = mem_strdup(from->topics[i]);
@@ -186,6 +187,7 @@ int rules_read(const struct disk *disk, const struct access_rules *from, struct 
 {
     struct rules *rules = rules_new(from->anonymous);
     struct password_file file = {.rules = rules};
+    rules->anonymous_quota = from->anonymous_quota;
     rules->vendors = mem_zalloc((from->vendor_count + 1) * sizeof *rules->vendors);
     int rc = 0;
     for (size_t i = 0; i < from->vendor_count && rc == 0; i++) {

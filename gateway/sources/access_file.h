@@ -24,11 +24,13 @@ struct rules_vendor {
     char **topics;
     size_t topic_count;
     bool subscribe_accept;
+    struct access_quota quota;
 };
 
 struct rules {
     _Atomic uint32_t references;
     enum access_anonymous anonymous;
+    struct access_quota anonymous_quota;
     struct rules_vendor *vendors;
     size_t vendor_count;
     struct user *users; /* sorted by name */

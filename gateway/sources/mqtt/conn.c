@@ -65,6 +65,7 @@ void conn_owe(struct conn *conn, uint32_t bytes, enum packet_type type, uint16_t
     }
     commit->slots[conn->slot].bytes += bytes;
     conn->unacked_bytes += bytes;
+    stat_add(&conn->grant->seat->unacked_bytes, bytes);
     if (type)
         commit_add_entry(commit, conn->slot, type, packet_id, reason);
 }
@@ -108,6 +109,7 @@ void conn_committed(struct conn *conn, const struct commit *commit, const struct
 {
     conn->pending--;
     conn->unacked_bytes -= slot->bytes;
+    stat_sub(&conn->grant->seat->unacked_bytes, slot->bytes);
     if (conn->commit == commit)
         conn->commit = NULL;
     for (uint32_t i = slot->first; i != COMMIT_END; i = commit->entries[i].next) {
@@ -120,46 +122,55 @@ void conn_committed(struct conn *conn, const struct commit *commit, const struct
     conn_flush(conn);
     if (conn->state == CONN_OPEN && conn->loop->closing && conn->pending == 0)
         conn_close(conn, CLOSE_SHUTDOWN);
-    if (conn->held && conn->state < CONN_CLOSING)
+    if (conn->hold && !conn->waits && conn->state < CONN_CLOSING)
         conn_retry(conn);
     settle(conn);
 }
 
 /* ---- holding ---- */
 
-void conn_hold(struct conn *conn)
+void conn_hold(struct conn *conn, enum hold why)
 {
-    if (!conn->held) {
-        conn->held = true;
+    if (!conn->hold) {
+        conn->hold = (uint8_t)(why & 7);
         conn->partial = false;
         conn->since_ms = conn->loop->now_ms;
         conn->scanned = 0;
-        stat_add(&conn->loop->stats.held, 1);
+        stat_add(&conn->loop->stats.held[why], 1);
+        stat_add(&conn->grant->seat->held, 1);
     }
-    loop_retry_later(conn->loop, conn);
+    if (why >= HOLD_MEMORY)
+        loop_wait_for_quota(conn->loop, conn);
+    else
+        loop_retry_later(conn->loop, conn);
 }
 
 static void unhold(struct conn *conn)
 {
-    if (!conn->held)
+    struct vendor_seat *seat;
+    if (!conn->hold)
         return;
-    conn->held = false;
-    conn->loop->held_tail_bytes -= conn->tail_counted;
+    seat = conn->grant->seat;
+    loop_wait_no_more(conn);
+    stat_sub(&conn->loop->stats.held[conn->hold], 1);
+    stat_sub(&seat->held, 1);
+    conn->hold = HOLD_NONE;
+    stat_sub(&conn->loop->stats.tail_bytes, conn->tail_counted);
+    seat->tail_bytes -= conn->tail_counted;
     conn->tail_counted = 0;
     conn->heard_ms = conn->loop->now_ms; /* its keep alive stood still */
-    stat_sub(&conn->loop->stats.held, 1);
 }
 
 static void retry_open(struct conn *conn)
 {
     uint32_t since = conn->since_ms;
-    bool was_held = conn->held;
+    bool was_held = conn->hold;
     unhold(conn);
     bool progress = conn_consume_tail(conn);
-    if (was_held && conn->held && !progress)
+    if (was_held && conn->hold && !progress)
         conn->since_ms = since;
     conn_flush(conn);
-    if (conn->state == CONN_OPEN && !conn->held) {
+    if (conn->state == CONN_OPEN && !conn->hold) {
         if (conn->at_end)
             conn_close(conn, CLOSE_PEER_CLOSED);
         else if (!conn->loop->paused)
@@ -171,11 +182,11 @@ void conn_retry(struct conn *conn)
 {
     switch (conn->state) {
     case CONN_CLAIM:
-        if (conn->owner && conn->held) {
+        if (conn->owner && conn->hold) {
             uint32_t since = conn->since_ms;
             unhold(conn);
             conn_session_granted(conn);
-            if (conn->held)
+            if (conn->hold)
                 conn->since_ms = since;
         }
         break;
@@ -252,6 +263,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
     stat_add(&conn->loop->stats.closed[reason], 1);
     log_close(conn, reason);
     unhold(conn);
+    if (conn->grant)
+        stat_sub(&conn->grant->seat->connections, 1);
     say_why(conn, reason);
     conn->state = CONN_CLOSING;
     conn->reason = (uint8_t)reason;
@@ -301,16 +314,16 @@ void conn_close_handle(struct conn *conn)
 static bool access_lost(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    uint64_t now = access_generation(loop->shared->access);
-    if (conn->grant->grant.generation == now)
+    if (conn->grant->grant.generation == access_generation(loop->shared->access))
         return false;
     struct bytes user = conn->user ? bytes_text(conn->user) : (struct bytes){0};
-    if (!access_still(loop->shared->access, &conn->grant->grant, user))
-        return true;
     struct access_grant fresh = conn->grant->grant;
-    fresh.generation = now;
-    loop_grant_release(loop, conn->grant);
-    conn->grant = loop_grant_acquire(loop, &fresh);
+    fresh.credential = conn->credential;
+    if (!access_renew(loop->shared->access, &fresh, user))
+        return true;
+    struct grant *old = conn->grant;
+    conn->grant = loop_grant_acquire(loop, &fresh); /* of the same vendor, so of the same seat */
+    loop_grant_release(loop, old);
     return false;
 }
 
@@ -325,11 +338,11 @@ static void sweep_open(struct conn *conn)
         conn_close(conn, CLOSE_WITHDRAWN);
     else if (flood)
         conn_close(conn, CLOSE_RATE);
-    else if (conn->held && now - conn->since_ms > options->hold_max_ms)
+    else if (conn->hold && now - conn->since_ms > options->hold_max_ms)
         conn_close(conn, CLOSE_HELD);
     else if (conn->partial && now - conn->since_ms > options->packet_timeout_ms)
         conn_close(conn, CLOSE_PACKET_TIMEOUT);
-    else if (!conn->held && conn->keep_alive_s && silent_ms > conn->keep_alive_s * 1500u)
+    else if (!conn->hold && conn->keep_alive_s && silent_ms > conn->keep_alive_s * 1500u)
         conn_close(conn, CLOSE_KEEP_ALIVE); /* [MQTT-3.1.2-22] */
 }
 

@@ -48,9 +48,11 @@ struct conn {
     uint32_t unacked_bytes; /* in commits that are not done */
     uint32_t pending;       /* such commits */
     uint32_t scanned;       /* of a held tail: where the search for PINGREQ goes on */
-    uint32_t tail_counted;  /* what of it is in loop->held_tail_bytes */
+    uint32_t tail_counted;  /* what of it is in stats.tail_bytes */
     uint32_t session_expiry_s;
     uint32_t packet_max; /* the client's; 0: none */
+    uint32_t waits_at;   /* in its vendor's row, while `waits` */
+    uint64_t credential; /* of the login: tells whether the password was changed since */
     uint16_t inflight;   /* PUBLISH without PUBACK or PUBCOMP */
     uint16_t keep_alive_s;
     uint16_t pings; /* since the last sweep */
@@ -66,8 +68,9 @@ struct conn {
     bool owner : 1;           /* of `session` */
     bool opened : 1;          /* the session was taken up: records of it may be written */
     bool partial : 1;         /* a packet is unfinished since since_ms */
-    bool held : 1;
-    bool retry : 1; /* in loop->retries */
+    uint8_t hold : 3;         /* enum hold; HOLD_NONE: not held */
+    bool waits : 1;           /* in its vendor's row (loop_quota.c) */
+    bool retry : 1;           /* in loop->retries */
     bool reading : 1;
     bool at_end : 1; /* the peer has said all, and some of it waits in the tail */
     bool handle_open : 1;
@@ -104,11 +107,13 @@ size_t conn_consume(struct conn *conn, struct bytes in);
 bool conn_consume_tail(struct conn *conn);
 /* It is blocked from now on: look at what is kept, stop reading when that is enough. */
 void conn_keep_reading(struct conn *conn);
+/* Is anything more to be taken from the socket now? */
+bool conn_may_read(const struct conn *conn);
 void conn_close_handle(struct conn *conn);
 /* Say nothing more, read until the peer ends. */
 void conn_linger(struct conn *conn);
 /* Nothing is taken in from here on until a retry. The packet at hand is not used up. */
-void conn_hold(struct conn *conn);
+void conn_hold(struct conn *conn, enum hold why);
 /* Write or queue; closes the connection when its peer does not read. */
 void conn_write(struct conn *conn, struct bytes out);
 /* Send what was put into loop->reply. */
@@ -116,7 +121,7 @@ void conn_flush(struct conn *conn);
 /* Blocked: bytes are kept, packets wait. */
 static inline bool conn_blocked(const struct conn *conn)
 {
-    return conn->held || conn->state == CONN_CLAIM || conn->state == CONN_OPENING;
+    return conn->hold || conn->state == CONN_CLAIM || conn->state == CONN_OPENING;
 }
 
 /* ---- packets. False: not now, the connection is held and the same packet comes again. ---- */

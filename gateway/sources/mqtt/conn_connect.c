@@ -49,6 +49,8 @@ static bool log_in(struct conn *conn, const struct packet_connect *connect)
     default: conn_close(conn, CLOSE_NOT_AUTHORISED); return false;
     }
     conn->grant = loop_grant_acquire(conn->loop, &grant);
+    conn->credential = grant.credential;
+    stat_add(&conn->grant->seat->connections, 1);
     if (connect->has_user)
         conn->user = bytes_strdup(connect->user);
     return true;
@@ -187,7 +189,7 @@ void conn_session_granted(struct conn *conn)
     bool record = session->recorded || conn->session_expiry_s > 0;
     conn->owner = true;
     if (record && !loop_open_chunk(conn->loop)) {
-        conn_hold(conn);
+        conn_hold(conn, HOLD_JOURNAL);
         return;
     }
     if (session->recorded) /* only those can have left a will */

@@ -70,19 +70,33 @@ static void answer_pings(struct conn *conn)
     }
 }
 
+/* One vendor may keep as much as is still free for all others. */
+static bool tail_is_enough(const struct conn *conn)
+{
+    uint64_t kept = stat_get(&conn->loop->stats.tail_bytes);
+    uint64_t room = kept < HELD_TAILS_BYTES_MAX ? HELD_TAILS_BYTES_MAX - kept : 0;
+    return conn->tail.size >= conn->loop->shared->options->held_bytes ||
+           conn->grant->seat->tail_bytes >= room;
+}
+
+bool conn_may_read(const struct conn *conn)
+{
+    return conn->state < CONN_CLOSING &&
+           (!conn_blocked(conn) || (conn->hold && !tail_is_enough(conn)));
+}
+
 void conn_keep_reading(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    if (!conn->held) { /* waits for its CONNACK */
+    if (!conn->hold) { /* waits for its CONNACK */
         conn_read_stop(conn);
         return;
     }
     answer_pings(conn);
-    loop->held_tail_bytes += conn->tail.size - conn->tail_counted;
+    stat_add(&loop->stats.tail_bytes, conn->tail.size - conn->tail_counted);
+    conn->grant->seat->tail_bytes += conn->tail.size - conn->tail_counted;
     conn->tail_counted = (uint32_t)conn->tail.size;
-    bool enough = conn->tail.size >= loop->shared->options->held_bytes ||
-                  loop->held_tail_bytes >= HELD_TAILS_BYTES_MAX;
-    if (enough)
+    if (tail_is_enough(conn))
         conn_read_stop(conn);
 }
 
@@ -173,6 +187,9 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
         }
         stat_add(&conn->loop->stats.bytes_received, (uint64_t)nread);
         take_in(conn, bytes_of(buf->base, (size_t)nread));
+        /* libuv would read on as long as the buffer gets full; others have a turn first. */
+        if ((size_t)nread == conn->loop->read_buffer_size && conn->reading)
+            loop_rest(conn->loop, conn);
     }
 }
 

@@ -91,6 +91,31 @@ static void refuse(struct conn *conn, const struct packet_publish *publish,
              REASON_NOT_AUTHORISED);
 }
 
+/* Whether the message must wait, and for what. Tokens are taken only where it does not. */
+static enum hold must_wait(struct conn *conn, const struct packet_publish *publish)
+{
+    struct loop *loop = conn->loop;
+    const struct grant *grant = conn->grant;
+    struct vendor_seat *seat = grant->seat;
+    size_t size = publish->topic.size + publish->payload.size;
+    enum hold why =
+        vendor_holds(&loop->shared->vendors, grant->vendor, seat, size, loop_now_ns(loop));
+    if (why == HOLD_NONE && seat->listed && !seat->serving)
+        why = HOLD_RATE; /* others of its vendor were first */
+    if (why == HOLD_NONE && !loop_open_chunk(loop))
+        why = HOLD_JOURNAL;
+    return why;
+}
+
+/* By the vendor's policy, and never unless it says so. */
+static bool drop(const struct conn *conn, const struct packet_publish *publish)
+{
+    if (publish->qos != 0 || !conn->grant->vendor->qos0_drop)
+        return false;
+    stat_add(&conn->grant->seat->dropped, 1);
+    return true;
+}
+
 /* Receive Maximum: of MQTT 5.0 a promise of the client [MQTT-3.3.4-7]; older clients know of none, so
  * for them it is a reason to wait. 0, or a reason code, or PACKET_MORE to hold. */
 static int check_quota(struct conn *conn, const struct packet_publish *publish, uint32_t size)
@@ -134,6 +159,8 @@ static void store(struct conn *conn, const struct packet_publish *publish, uint3
     stat_add(&loop->stats.messages[publish->qos], 1);
     conn->loop->published++;
     conn->loop->piled += publish->qos > 0 && conn->inflight > 0;
+    vendor_take(conn->grant->vendor, conn->grant->seat, publish->topic.size + publish->payload.size,
+                loop_now_ns(loop));
     if (publish->qos > 0 && conn->inflight < UINT16_MAX)
         conn->inflight++;
     if (publish->qos == 2) {
@@ -181,8 +208,11 @@ bool conn_publish(struct conn *conn, const struct packet_frame *frame)
         refuse(conn, &publish, why);
         return true;
     }
-    if (reason == PACKET_MORE || !loop_open_chunk(loop)) {
-        conn_hold(conn);
+    enum hold wait = reason == PACKET_MORE ? HOLD_WINDOW : must_wait(conn, &publish);
+    if (wait) {
+        if (drop(conn, &publish))
+            return true;
+        conn_hold(conn, wait);
         return false;
     }
     store(conn, &publish, frame->size);
@@ -204,7 +234,7 @@ bool conn_pubrel(struct conn *conn, const struct packet_frame *frame)
     bool known = id_set_has(&session->received, ack.packet_id);
     if (known && session->recorded) {
         if (!loop_open_chunk(loop)) {
-            conn_hold(conn);
+            conn_hold(conn, HOLD_JOURNAL);
             return false;
         }
         struct session_record record = {.kind = RECORD_ID_RELEASED,

@@ -12,6 +12,7 @@
 #include "base/option.h"
 #include "journal/rawlog.h"
 #include "sources/access.h"
+#include "sources/mqtt/vendor.h"
 #include "sources/source.h"
 
 /* Filled through listener_option_rows: the section `mqtt` of the configuration. */
@@ -50,9 +51,25 @@ struct listener_stats {
     uint64_t connections, accepted, refused, shed;
     uint64_t messages_received; /* PUBLISH taken over into chunks, wills included */
     uint64_t bytes_received, acks_sent;
-    uint64_t held_connections; /* not reading now, because something behind is full */
+    uint64_t held_connections; /* not served now, because something behind is full... */
+    uint64_t held[HOLD_KINDS]; /* ...by what that is */
+    uint64_t tail_bytes;       /* kept of them */
     uint64_t sessions;
 };
 void listener_stats(const struct source *source, struct listener_stats *out);
+
+/* One vendor, as the listener counts it since start: by login, and those without together as "". */
+struct listener_vendor {
+    const char *name;
+    struct vendor_sums sums;
+    int64_t rate; /* limits; 0: none */
+    uint64_t byte_rate;
+    uint64_t share_bytes; /* of needed_bytes; 0: none */
+};
+/* `each` must be quick, and must not call the listener. Any thread. */
+void listener_vendors(struct source *source,
+                      void (*each)(void *arg, const struct listener_vendor *vendor), void *arg);
+/* Where the logs stand, every few seconds: for the vendors' shares. Main thread. */
+void listener_water(struct source *source, const struct vendor_water *water);
 
 #endif

@@ -131,13 +131,34 @@ static void run_retries(struct loop *loop)
     for (size_t i = 0; i < count; i++) {
         struct conn *conn = loop->retries[i];
         conn->retry = false;
-        if (starved && conn->held && conn->state < CONN_CLOSING)
+        if (starved && conn->hold == HOLD_JOURNAL && conn->state < CONN_CLOSING)
             loop_retry_later(loop, conn); /* would only fail again */
         else
             conn_retry(conn);
     }
     loop->retry_count -= count;
     memmove(loop->retries, loop->retries + count, loop->retry_count * sizeof *loop->retries);
+}
+
+/* ---- turns ---- */
+
+void loop_rest(struct loop *loop, struct conn *conn)
+{
+    if (loop->rest_count == loop->rest_capacity) {
+        loop->rest_capacity = loop->rest_capacity ? loop->rest_capacity * 2 : 64;
+        loop->resting = mem_realloc(loop->resting, loop->rest_capacity * sizeof *loop->resting);
+    }
+    conn_read_stop(conn);
+    loop->resting[loop->rest_count++] = conn;
+}
+
+/* In the round that they were read in, so that none is gone yet. */
+static void wake_resting(struct loop *loop)
+{
+    for (size_t i = 0; i < loop->rest_count; i++)
+        if (conn_may_read(loop->resting[i]) && !loop->paused && !loop->closing)
+            conn_read_start(loop->resting[i]);
+    loop->rest_count = 0;
 }
 
 /* ---- letters ---- */
@@ -252,6 +273,7 @@ static void end_now(struct loop *loop)
     forget_commits(loop);
     uv_close((uv_handle_t *)&loop->mail, NULL);
     uv_close((uv_handle_t *)&loop->timer, NULL);
+    uv_close((uv_handle_t *)&loop->quota, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
@@ -274,8 +296,11 @@ static void end_round(struct loop *loop)
 {
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
     loop->wall_ms = clock_wall_ms();
+    wake_resting(loop);
     if (loop->retry_count)
         run_retries(loop);
+    if (loop->waiting)
+        loop_serve_waiting(loop);
     if (commit_empty(loop->filling))
         loop->gather_ns = 0; /* who has said nothing yet need not wait when he does */
     loop_submit(loop);
@@ -346,6 +371,7 @@ struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
     loop->read_buffer_size = READ_BUFFER_BYTES;
     loop->read_buffer = mem_alloc(loop->read_buffer_size);
     uv_timer_init(&loop->uv, &loop->timer);
+    uv_timer_init(&loop->uv, &loop->quota);
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_idle_init(&loop->uv, &loop->idle);
     uv_check_init(&loop->uv, &loop->check);
@@ -479,6 +505,7 @@ void loop_free(struct loop *loop)
     free(loop->read_buffer);
     free(loop->conns);
     free(loop->retries);
+    free(loop->resting);
     free(loop);
 }
 
@@ -509,11 +536,14 @@ struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *g
     struct grant *at = loop->grants;
     while (at && !(strcmp(at->grant.vendor, grant->vendor) == 0 &&
                    at->grant.generation == grant->generation &&
-                   at->grant.subscribe_accept == grant->subscribe_accept))
+                   at->grant.subscribe_accept == grant->subscribe_accept &&
+                   at->grant.loopback == grant->loopback))
         at = at->next;
     if (at == NULL) {
         at = mem_zalloc(sizeof *at);
         at->grant = *grant;
+        at->vendor = vendor_table_find(&loop->shared->vendors, grant);
+        at->seat = at->vendor->seats[loop->index];
         at->next = loop->grants;
         loop->grants = at;
     }

@@ -17,6 +17,7 @@
 #include "sources/mqtt/mailbox.h"
 #include "sources/mqtt/packet.h"
 #include "sources/mqtt/stats.h"
+#include "sources/mqtt/vendor.h"
 
 struct conn;
 struct session_table;
@@ -28,6 +29,7 @@ struct shared {
     struct rawlog *rawlog;
     struct access *access;
     struct session_table *sessions;
+    struct vendor_table vendors;
     uint64_t connections_max;
     _Atomic uint64_t connections;
     _Atomic uint64_t loops_running;
@@ -39,6 +41,8 @@ struct shared {
 struct grant {
     struct grant *next;
     uint64_t uses;
+    struct vendor *vendor;
+    struct vendor_seat *seat; /* the vendor's in this loop */
     struct access_grant grant;
 };
 
@@ -47,6 +51,7 @@ struct loop {
     uv_tcp_t listen;
     uv_poll_t mail; /* the mailbox has something */
     uv_timer_t timer;
+    uv_timer_t quota; /* runs while somebody waits for a vendor's limits */
     uv_prepare_t prepare;
     uv_idle_t idle; /* runs for one round: that poll returns at once */
     uv_check_t check;
@@ -66,6 +71,9 @@ struct loop {
     size_t unswept, slice; /* loop_sweep.c */
     struct conn **retries;
     size_t retry_count, retry_capacity;
+    struct conn **resting; /* had their turn in this round, and are read on in the next */
+    size_t rest_count, rest_capacity;
+    struct vendor_seat *waiting; /* of vendors with somebody waiting for their limits */
     struct grant *grants;
     struct access_view access;
 
@@ -76,7 +84,6 @@ struct loop {
     struct buffer scratch;
     uint32_t now_ms; /* monotonic, wraps: compare by difference */
     int64_t wall_ms;
-    uint64_t held_tail_bytes;
 
     /* Waits that make larger groups (loop_pace.c). */
     int64_t gather_ns;  /* before the filling commit is handed over; 0: none */
@@ -112,6 +119,8 @@ void loop_add_conn(struct loop *loop, struct conn *conn);
 void loop_remove_conn(struct loop *loop, struct conn *conn);
 /* conn_retry when a chunk may be there again. */
 void loop_retry_later(struct loop *loop, struct conn *conn);
+/* The connection had its turn: it is read on in the next round. */
+void loop_rest(struct loop *loop, struct conn *conn);
 /* Records can be added to loop->filling; false: not now. */
 bool loop_open_chunk(struct loop *loop);
 /* Hand over what fills, if it is time. */
@@ -128,6 +137,16 @@ void loop_take_mail(struct loop *loop);
 void loop_before_poll(uv_prepare_t *prepare);
 /* This commit came back. */
 void loop_gather(struct loop *loop, const struct commit *commit);
+
+/* loop_quota.c: conn_retry when the vendor's limits let it in. */
+void loop_wait_for_quota(struct loop *loop, struct conn *conn);
+void loop_wait_no_more(struct conn *conn);
+void loop_serve_waiting(struct loop *loop);
+/* What buckets go by: it moves once a round. */
+static inline int64_t loop_now_ns(const struct loop *loop)
+{
+    return (int64_t)uv_now(&loop->uv) * 1000000;
+}
 
 /* loop_sweep.c: deadlines, sessions that end, wills that are due. */
 void loop_sweep(struct loop *loop);

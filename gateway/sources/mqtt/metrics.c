@@ -24,9 +24,8 @@ static const char *const rejected_values[] = {
 
 static const struct metric_row metric_rows[] = {
     {"tidegate_mqtt_connections", "gauge", "Connections open now.", AT(connections), NULL, NULL, 1},
-    {"tidegate_mqtt_held_connections", "gauge",
-     "Connections not served now because the journal or their own backlog lets nothing in.",
-     AT(held), NULL, NULL, 1},
+    {"tidegate_mqtt_held", "gauge", "Connections not served now, by what lets nothing more in.",
+     AT(held), "reason", hold_names, array_count(hold_names)},
     {"tidegate_mqtt_accepted_total", "counter", "Connections accepted.", AT(accepted), NULL, NULL,
      1},
     {"tidegate_mqtt_shed_total", "counter", "Connections closed at once, at the limit.", AT(shed),
@@ -68,6 +67,14 @@ static uint64_t sum(const struct listener *listener, size_t offset)
     return total;
 }
 
+static uint64_t sum_held(const struct listener *listener)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < HOLD_KINDS; i++)
+        total += sum(listener, AT(held) + (size_t)i * sizeof(_Atomic uint64_t));
+    return total;
+}
+
 static void head(struct buffer *out, const char *name, const char *type, const char *help)
 {
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -97,12 +104,78 @@ static void put_closed(const struct listener *listener, struct buffer *out)
             (unsigned long long)sum(listener, AT(closed) + (size_t)i * sizeof(_Atomic uint64_t)));
 }
 
+/* ---- by vendor ---- */
+
+/* Names of vendors come from the configuration, so there are as many as it has. */
+static const struct {
+    const char *name, *type, *help;
+    size_t offset;
+} vendor_rows[] = {
+    {"tidegate_vendor_connections", "gauge", "Connections open now, by login.",
+     offsetof(struct vendor_sums, connections)},
+    {"tidegate_vendor_held_connections", "gauge", "Connections not served now.",
+     offsetof(struct vendor_sums, held)},
+    {"tidegate_vendor_messages_total", "counter", "PUBLISH packets taken over.",
+     offsetof(struct vendor_sums, messages)},
+    {"tidegate_vendor_bytes_total", "counter", "Bytes of their topics and payloads.",
+     offsetof(struct vendor_sums, bytes)},
+    {"tidegate_vendor_waiting_bytes", "gauge", "Bytes of packets that wait for the disk.",
+     offsetof(struct vendor_sums, unacked_bytes)},
+    {"tidegate_vendor_needed_bytes", "gauge",
+     "Bytes of topics and payloads, received since start, that some destination still needs.",
+     offsetof(struct vendor_sums, needed_bytes)},
+    {"tidegate_mqtt_dropped_total", "counter",
+     "PUBLISH packets of QoS 0 dropped where they would have been held, as the vendor's policy "
+     "says.",
+     offsetof(struct vendor_sums, dropped)},
+};
+
+static void vendors_put(const struct listener *listener, struct buffer *out)
+{
+    struct vendor_table *table = (struct vendor_table *)(uintptr_t)&listener->shared.vendors;
+    pthread_mutex_lock(&table->lock);
+    for (size_t i = 0; i < array_count(vendor_rows); i++) {
+        head(out, vendor_rows[i].name, vendor_rows[i].type, vendor_rows[i].help);
+        for (const struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
+            struct vendor_sums sums;
+            vendor_sums(vendor, table->loop_count, &sums);
+            const char *at = (const char *)&sums + vendor_rows[i].offset;
+            buffer_printf(out, "%s{vendor=\"%s\"} %llu\n", vendor_rows[i].name, vendor->name,
+                          (unsigned long long)*(const uint64_t *)(const void *)at);
+        }
+    }
+    pthread_mutex_unlock(&table->lock);
+}
+
+void listener_vendors(struct source *source,
+                      void (*each)(void *arg, const struct listener_vendor *vendor), void *arg)
+{
+    struct vendor_table *table = &((struct listener *)source)->shared.vendors;
+    pthread_mutex_lock(&table->lock);
+    for (const struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
+        uint64_t share = vendor->share_bytes;
+        struct listener_vendor out = {.name = vendor->name,
+                                      .rate = vendor->rate,
+                                      .byte_rate = vendor->byte_rate,
+                                      .share_bytes = share == UINT64_MAX ? 0 : share};
+        vendor_sums(vendor, table->loop_count, &out.sums);
+        each(arg, &out);
+    }
+    pthread_mutex_unlock(&table->lock);
+}
+
+/* ---- all of it ---- */
+
 void listener_metrics(struct source *source, struct buffer *out)
 {
     const struct listener *listener = (const struct listener *)source;
     for (size_t i = 0; i < array_count(metric_rows); i++)
         put_row(listener, &metric_rows[i], out);
+    head(out, "tidegate_mqtt_held_connections", "gauge", "Connections not served now.");
+    buffer_printf(out, "tidegate_mqtt_held_connections %llu\n",
+                  (unsigned long long)sum_held(listener));
     put_closed(listener, out);
+    vendors_put(listener, out);
     head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
     buffer_printf(out, "tidegate_mqtt_sessions %llu\n",
                   (unsigned long long)session_table_count(listener->shared.sessions));
@@ -131,9 +204,12 @@ void listener_stats(const struct source *source, struct listener_stats *out)
         .messages_received = sum(listener, AT(wills)),
         .bytes_received = sum(listener, AT(bytes_received)),
         .acks_sent = sum(listener, AT(acks)),
-        .held_connections = sum(listener, AT(held)),
+        .held_connections = sum_held(listener),
+        .tail_bytes = sum(listener, AT(tail_bytes)),
         .sessions = session_table_count(listener->shared.sessions),
     };
+    for (size_t i = 0; i < HOLD_KINDS; i++)
+        out->held[i] = sum(listener, AT(held) + i * width);
     for (size_t qos = 0; qos < 3; qos++)
         out->messages_received += sum(listener, AT(messages) + qos * width);
 }

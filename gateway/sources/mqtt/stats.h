@@ -9,12 +9,15 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "sources/mqtt/hold.h"
 #include "sources/mqtt/reason.h"
 
 enum publish_rejected { REJECTED_ACL, REJECTED_RESERVED_TOPIC, REJECTED_KINDS };
 
 struct stats {
-    _Atomic uint64_t connections, held; /* now */
+    _Atomic uint64_t connections;      /* now */
+    _Atomic uint64_t held[HOLD_KINDS]; /* now */
+    _Atomic uint64_t tail_bytes;       /* kept of them */
     _Atomic uint64_t accepted, shed;
     _Atomic uint64_t connected[6]; /* CONNACK with success, by protocol level */
     _Atomic uint64_t closed[CLOSE_REASONS];

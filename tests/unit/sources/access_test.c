@@ -83,7 +83,7 @@ static int load(struct fixture *fixture, enum access_anonymous anonymous, struct
         {.name = "acme", .passwords = fixture->one, .topics = acme_topics, .topic_count = 2},
         {.name = "borealis", .passwords = fixture->two, .subscribe_accept = true},
     };
-    struct access_rules rules = {anonymous, vendors, 2};
+    struct access_rules rules = {.anonymous = anonymous, .vendors = vendors, .vendor_count = 2};
     return access_load(fixture->access, &disk_real, &rules, err);
 }
 
@@ -379,19 +379,19 @@ static void reload_withdraws_users_vendors_and_changed_passwords(void **state)
     assert_int_equal(connect_as(fixture, "borealis", "", &borealis), ACCESS_OK);
     load_good(fixture, ANONYMOUS_REFUSE);
     assert_true(access_generation(fixture->access) > grant.generation);
-    assert_true(access_still(fixture->access, &grant, bytes_text("acme")));
+    assert_true(access_renew(fixture->access, &grant, bytes_text("acme")));
     assert_true(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
     file_write(fixture->one, other_line);
     assert_int_equal(load(fixture, ANONYMOUS_REFUSE, &err), 0);
-    assert_false(access_still(fixture->access, &grant, bytes_text("acme")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text("acme")));
     assert_int_equal(connect_as(fixture, "acme", "correct horse", &grant), ACCESS_BAD_CREDENTIALS);
     file_write(fixture->one, utf8_line);
     assert_int_equal(load(fixture, ANONYMOUS_REFUSE, &err), 0);
-    assert_false(access_still(fixture->access, &grant, bytes_text("acme")));
-    assert_true(access_still(fixture->access, &borealis, bytes_text("borealis")));
-    struct access_rules none = {ANONYMOUS_REFUSE, NULL, 0};
+    assert_false(access_renew(fixture->access, &grant, bytes_text("acme")));
+    assert_true(access_renew(fixture->access, &borealis, bytes_text("borealis")));
+    struct access_rules none = {.anonymous = ANONYMOUS_REFUSE, .vendors = NULL, .vendor_count = 0};
     assert_int_equal(access_load(fixture->access, &disk_real, &none, &err), 0);
-    assert_false(access_still(fixture->access, &borealis, bytes_text("borealis")));
+    assert_false(access_renew(fixture->access, &borealis, bytes_text("borealis")));
     assert_false(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
 }
 
@@ -419,9 +419,9 @@ static void reload_withdraws_anonymous(void **state)
     struct access_grant grant;
     load_good(fixture, ANONYMOUS_LOOPBACK);
     assert_int_equal(access_connect(fixture->access, &local, &grant), ACCESS_OK);
-    assert_true(access_still(fixture->access, &grant, bytes_text("")));
+    assert_true(access_renew(fixture->access, &grant, bytes_text("")));
     load_good(fixture, ANONYMOUS_REFUSE);
-    assert_false(access_still(fixture->access, &grant, bytes_text("")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text("")));
     assert_false(may_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
 }
 
@@ -441,7 +441,7 @@ static void *ask_thread(void *arg)
         asker->refused += connect_as(asker->fixture, "acme", "correct horse", &grant) != ACCESS_OK;
         asker->refused += !access_publish(access, &view, &grant, bytes_text("acme/1/up"));
         asker->refused += access_publish(access, &view, &grant, bytes_text("other"));
-        asker->refused += !access_still(access, &grant, bytes_text("acme"));
+        asker->refused += !access_renew(access, &grant, bytes_text("acme"));
     }
     access_view_fini(&view);
     return NULL;

@@ -147,6 +147,11 @@ uint64_t rawlog_chunk_bytes(const struct rawlog *rawlog)
     return rawlog->chunk_bytes;
 }
 
+uint64_t rawlog_memory_bytes(const struct rawlog *rawlog)
+{
+    return (uint64_t)rawlog->chunks_max * rawlog->chunk_bytes;
+}
+
 const struct sessions *rawlog_sessions(const struct rawlog *rawlog)
 {
     return &rawlog->recovered;
