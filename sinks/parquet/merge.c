@@ -14,6 +14,7 @@ struct input {
     size_t next_group;
     struct rows rows; /* the present group */
     uint32_t row;
+    struct rows_copier copier; /* to merge->out */
 };
 
 struct merge {
@@ -54,7 +55,7 @@ static void sift_down(struct merge *merge, size_t at)
 /* ---- input ---- */
 
 /* Make inputs[i].row a row, reading the next group if need be; false when there is none. */
-static int load(struct input *input, bool *there, struct err *err)
+static int load(struct merge *merge, struct input *input, bool *there, struct err *err)
 {
     *there = input->row < input->rows.count;
     if (*there || input->next_group >= parquet_reader_groups(input->reader))
@@ -62,7 +63,10 @@ static int load(struct input *input, bool *there, struct err *err)
     rows_clear(&input->rows);
     input->row = 0;
     *there = true;
-    return parquet_reader_group(input->reader, input->next_group++, &input->rows, err);
+    int status = parquet_reader_group(input->reader, input->next_group++, &input->rows, err);
+    if (status == 0)
+        rows_copier_begin(&input->copier, &merge->out, &input->rows);
+    return status;
 }
 
 static int open_inputs(struct merge *merge, const struct disk *disk, char *const *paths,
@@ -78,9 +82,11 @@ static int open_inputs(struct merge *merge, const struct disk *disk, char *const
         merge->count = i + 1;
         bool scaled = parquet_reader_scaled(input->reader), there = false;
         rows_init(&input->rows, scaled);
+        if (i == 0)
+            rows_init(&merge->out, scaled);
         if (scaled != parquet_reader_scaled(merge->inputs[0].reader))
             return err_set(err, GW_EINVAL, "%s has another form of value", paths[i]);
-        status = load(input, &there, err);
+        status = load(merge, input, &there, err);
         if (there)
             merge->heap[merge->heap_count++] = i;
     }
@@ -98,6 +104,8 @@ static int flush(struct merge *merge, struct err *err)
     rows_rank(&merge->out);
     int status = parquet_file_add(merge->file, &merge->out, NULL, merge->out.count, err);
     rows_clear(&merge->out);
+    for (size_t i = 0; i < merge->count; i++)
+        rows_copier_begin(&merge->inputs[i].copier, &merge->out, &merge->inputs[i].rows);
     return status;
 }
 
@@ -107,8 +115,8 @@ static int step(struct merge *merge, struct merge_result *result, struct err *er
     size_t number = merge->heap[0];
     struct input *input = &merge->inputs[number];
     bool there = false;
-    rows_add_row(&merge->out, &input->rows, input->row++);
-    int status = load(input, &there, err);
+    rows_copy(&input->copier, input->row++);
+    int status = load(merge, input, &there, err);
     if (status < 0) {
         result->damaged = number;
         return status;
@@ -159,7 +167,6 @@ int merge_files(const struct disk *disk, char *const *inputs, size_t count, cons
     int status = open_inputs(merge, disk, inputs, count, result, err);
     if (status == 0) {
         own.scaled = parquet_reader_scaled(merge->inputs[0].reader);
-        rows_init(&merge->out, own.scaled);
         status = parquet_file_new(&merge->file, disk, out, &own, range, err);
     }
     if (status == 0)
@@ -176,6 +183,7 @@ int merge_files(const struct disk *disk, char *const *inputs, size_t count, cons
     for (size_t i = 0; i < merge->count; i++) {
         parquet_reader_close(merge->inputs[i].reader);
         rows_fini(&merge->inputs[i].rows);
+        rows_copier_fini(&merge->inputs[i].copier);
     }
     rows_fini(&merge->out);
     free(merge);

@@ -18,6 +18,7 @@ struct overlaying {
     uint32_t next;
     uint64_t withdrawn;
     struct rows out;
+    struct rows_copier from_old, from_new;
     struct parquet_file *file;
     const struct parquet_options *options;
 };
@@ -41,7 +42,10 @@ static int load(struct overlaying *at, bool *there, struct err *err)
     rows_clear(&at->old);
     at->row = 0;
     *there = true;
-    return parquet_reader_group(at->reader, at->next_group++, &at->old, err);
+    int status = parquet_reader_group(at->reader, at->next_group++, &at->old, err);
+    if (status == 0)
+        rows_copier_begin(&at->from_old, &at->out, &at->old);
+    return status;
 }
 
 static int flush(struct overlaying *at, struct err *err)
@@ -51,12 +55,14 @@ static int flush(struct overlaying *at, struct err *err)
     rows_rank(&at->out);
     int status = parquet_file_add(at->file, &at->out, NULL, at->out.count, err);
     rows_clear(&at->out);
+    rows_copier_begin(&at->from_old, &at->out, &at->old);
+    rows_copier_begin(&at->from_new, &at->out, at->overlay->rows);
     return status;
 }
 
-static int emit(struct overlaying *at, const struct rows *from, uint32_t row, struct err *err)
+static int emit(struct overlaying *at, struct rows_copier *from, uint32_t row, struct err *err)
 {
-    rows_add_row(&at->out, from, row);
+    rows_copy(from, row);
     return at->out.count == at->options->row_group_rows ? flush(at, err) : 0;
 }
 
@@ -65,7 +71,7 @@ static int take_new(struct overlaying *at, struct err *err)
 {
     uint32_t row = at->overlay->order[at->next++];
     if (!overlay_withdrawn(at->overlay->rows, row))
-        return emit(at, at->overlay->rows, row, err);
+        return emit(at, &at->from_new, row, err);
     at->withdrawn++;
     return 0;
 }
@@ -87,7 +93,7 @@ static int combine(struct overlaying *at, struct overlay_result *result, struct 
                            : rows_compare(&at->old, at->row, at->overlay->rows,
                                           at->overlay->order[at->next]);
         if (order < 0)
-            status = emit(at, &at->old, at->row++, err);
+            status = emit(at, &at->from_old, at->row++, err);
         else if (order > 0)
             status = take_new(at, err);
         else {
@@ -125,6 +131,7 @@ int overlay_file(const struct disk *disk, const char *path, const struct overlay
         own.scaled = parquet_reader_scaled(at.reader);
     rows_init(&at.old, own.scaled);
     rows_init(&at.out, own.scaled);
+    rows_copier_begin(&at.from_new, &at.out, overlay->rows);
     status = parquet_file_new(&at.file, disk, out, &own, range, err);
     if (status == 0)
         status = combine(&at, result, err);
@@ -140,5 +147,7 @@ int overlay_file(const struct disk *disk, const char *path, const struct overlay
     parquet_reader_close(at.reader);
     rows_fini(&at.old);
     rows_fini(&at.out);
+    rows_copier_fini(&at.from_old);
+    rows_copier_fini(&at.from_new);
     return status;
 }

@@ -11,13 +11,13 @@
 #include "sinks/parquet/parquet.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sinks/parquet/amend.h"
 #include "sinks/parquet/compact.h"
+#include "sinks/parquet/counters.h"
+#include "sinks/parquet/history.h"
 #include "sinks/parquet/options.h"
 #include "sinks/parquet/retain.h"
 #include "sinks/parquet/unit.h"
@@ -33,7 +33,7 @@ enum {
 };
 
 /* What has the store at the moment; one at a time, on a worker thread. */
-enum job { JOB_NONE, JOB_UNIT, JOB_REPLAY, JOB_EXCHANGE, JOB_RETAIN, JOB_REMOVE };
+enum job { JOB_NONE, JOB_UNIT, JOB_REPLAY, JOB_APPLY, JOB_EXCHANGE, JOB_RETAIN, JOB_REMOVE };
 
 /* A folder that was exchanged, until it is removed. */
 struct old_day {
@@ -46,22 +46,23 @@ struct sink {
     const struct parquet_sink_options *options;
     char *path;
     struct store store;
+    struct history history; /* replays that are not in the store's files yet */
     bool started;
 
     uv_work_t work;
     enum job job;
     int status; /* of the job */
     struct err err;
-    struct unit *unit;   /* written and not answered; at most one */
-    struct unit *replay; /* the same, of a replay */
-    struct unit_days replay_days;
+    struct unit *unit;                    /* written and not answered; at most one */
+    struct unit *replay;                  /* the same, of a replay */
+    struct history_policy history_policy; /* for the job */
     struct unit_result result;
     int64_t retain_day;
 
     /* The merge runs beside the jobs: it does not touch the store. */
     uv_work_t merge_work;
-    _Atomic bool stop_merge;
-    bool merging, merged; /* on its thread; done, and waits for its exchange */
+    _Atomic bool closing_soon; /* what takes long ends early */
+    bool merging, merged;      /* on its thread; done, and waits for its exchange */
     int merge_status;
     struct err merge_err;
     struct compact_plan plan;
@@ -78,9 +79,7 @@ struct sink {
     void (*closed)(void *arg);
     void *closed_arg;
 
-    _Atomic uint64_t rows, files, bytes, refused, failures, replayed;
-    _Atomic uint64_t files_now, bytes_now;
-    _Atomic uint64_t compactions, compacted_rows, compaction_failures, days_removed;
+    struct counters counters;
 };
 
 /* ---- life ---- */
@@ -119,8 +118,10 @@ static int parquet_init(struct sink **out, const void *options, struct sink_host
 
 static void show_store(struct sink *sink)
 {
-    atomic_store_explicit(&sink->files_now, sink->store.file_count, memory_order_relaxed);
-    atomic_store_explicit(&sink->bytes_now, sink->store.bytes, memory_order_relaxed);
+    atomic_store_explicit(&sink->counters.files_now, sink->store.file_count, memory_order_relaxed);
+    atomic_store_explicit(&sink->counters.bytes_now, sink->store.bytes, memory_order_relaxed);
+    atomic_store_explicit(&sink->counters.waiting_now, sink->history.pending.rows,
+                          memory_order_relaxed);
 }
 
 static void on_tick(uv_timer_t *timer);
@@ -133,6 +134,11 @@ static int parquet_start(struct sink *sink, uint64_t *cursor, struct err *err)
     }
     int result =
         store_open(&sink->store, sink->host->disk, sink->path, sink->host->identity, *cursor, err);
+    if (result == 0) {
+        result = history_open(&sink->history, &sink->store, err);
+        if (result < 0)
+            store_close(&sink->store);
+    }
     if (result < 0)
         return err_wrap(err, result, "sink %s", sink->host->name);
     sink->started = true;
@@ -178,33 +184,33 @@ static int store_unit(struct sink *sink)
     return status;
 }
 
-/* Days before yesterday are soon, or already, files that nobody writes again. */
+/* A large file takes longer than closing may; what waits goes on at the next start. */
 static struct parquet_options replay_options(const struct sink *sink)
 {
-    int64_t newest =
-        sink->replay_days.count ? sink->replay_days.days[sink->replay_days.count - 1] : 0;
-    bool closed = newest < day_of_ms(clock_wall_ms()) - 1;
-    return file_options(sink, closed ? (int)sink->options->compression : FRESH_LEVEL);
+    struct parquet_options options = file_options(sink, FRESH_LEVEL);
+    options.stop = &sink->closing_soon;
+    return options;
 }
 
 static int store_replay(struct sink *sink)
 {
-    const struct unit *unit = sink->replay;
     struct parquet_options options = replay_options(sink);
-    int status = 0;
-    /* The unit of the lane that has these would bring the old rows again, behind the new ones. */
-    if (unit->last_seq >= sink->live_next)
-        status = err_set(&sink->err, GW_EFULL,
-                         "a replay waits until its messages up to %" PRIu64
-                         " are stored by the lane; that is now at %" PRIu64,
-                         unit->last_seq, sink->live_next);
+    int status = check_space(sink, &sink->err);
     if (status == 0)
-        status = check_space(sink, &sink->err);
-    if (status == 0)
-        status = amend_store(&sink->store, unit->batches, unit->batch_count, &options,
+        status = history_put(&sink->history, sink->replay, &sink->history_policy, &options,
                              &sink->result, &sink->err);
     if (status == 0)
-        unit_refusals(unit, &sink->result);
+        unit_refusals(sink->replay, &sink->result);
+    return status;
+}
+
+static int apply_history(struct sink *sink)
+{
+    struct parquet_options options = replay_options(sink);
+    int status = check_space(sink, &sink->err);
+    if (status == 0)
+        status = history_apply(&sink->history, &sink->history_policy, &options, &sink->result,
+                               &sink->err);
     return status;
 }
 
@@ -240,6 +246,7 @@ static void do_job(uv_work_t *work)
     switch (sink->job) {
     case JOB_UNIT: sink->status = store_unit(sink); break;
     case JOB_REPLAY: sink->status = store_replay(sink); break;
+    case JOB_APPLY: sink->status = apply_history(sink); break;
     case JOB_EXCHANGE: sink->status = exchange_merged(sink); break;
     case JOB_RETAIN:
         sink->status = retain_remove_day(&sink->store, sink->retain_day, &sink->err);
@@ -254,13 +261,13 @@ static void finish_closing(struct sink *sink);
 static void count(struct sink *sink, enum job job)
 {
     const struct unit_result *result = &sink->result;
-    atomic_fetch_add_explicit(job == JOB_REPLAY ? &sink->replayed : &sink->rows, result->rows,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&sink->files, result->files, memory_order_relaxed);
-    atomic_fetch_add_explicit(&sink->bytes, result->bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&sink->refused, result->refusal_count, memory_order_relaxed);
+    atomic_fetch_add_explicit(job == JOB_UNIT ? &sink->counters.rows : &sink->counters.replayed,
+                              result->rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sink->counters.files, result->files, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sink->counters.bytes, result->bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sink->counters.refused, result->refusal_count, memory_order_relaxed);
     if (sink->status < 0)
-        atomic_fetch_add_explicit(&sink->failures, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&sink->counters.failures, 1, memory_order_relaxed);
     show_store(sink);
 }
 
@@ -276,7 +283,6 @@ static struct unit *take_replay(struct sink *sink)
 {
     struct unit *unit = sink->replay;
     sink->replay = NULL;
-    unit_days_fini(&sink->replay_days);
     return unit;
 }
 
@@ -303,16 +309,24 @@ static void finish_unit(struct sink *sink, enum job job)
                            &(struct sink_result){.answer = SINK_STORED,
                                                  .refusals = result.refusals,
                                                  .refusal_count = result.refusal_count});
+    else if (sink->status == GW_ECLOSED)
+        sink_closed(sink->host, unit);
     else
         sink_retry(sink->host, unit, reason_of(sink->status), sink->err.text);
     unit_result_fini(&result);
 }
 
+static void finish_apply(struct sink *sink)
+{
+    count(sink, JOB_APPLY);
+    unit_result_fini(&sink->result);
+}
+
 static void finish_exchange(struct sink *sink)
 {
     if (sink->status == 0) {
-        atomic_fetch_add_explicit(&sink->compactions, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&sink->compacted_rows, sink->plan.result.rows,
+        atomic_fetch_add_explicit(&sink->counters.compactions, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&sink->counters.compacted_rows, sink->plan.result.rows,
                                   memory_order_relaxed);
     }
     compact_plan_fini(&sink->plan);
@@ -322,7 +336,7 @@ static void finish_exchange(struct sink *sink)
 /* Housekeeping that failed is tried again after a pause; readings are safe meanwhile. */
 static void pause_after(struct sink *sink, const char *event, const struct err *err)
 {
-    atomic_fetch_add_explicit(&sink->compaction_failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sink->counters.compaction_failures, 1, memory_order_relaxed);
     sink->paused_until_ms = clock_monotonic_ms() + FAILURE_PAUSE_MS;
     log_event(LOG_WARN, event, "sink=%s why=\"%s\"", sink->host->name, err->text);
 }
@@ -337,12 +351,14 @@ static void on_job_done(uv_work_t *work, int status)
     sink->job = JOB_NONE;
     show_store(sink);
     bool of_lane = job == JOB_UNIT || job == JOB_REPLAY;
-    if (!of_lane && sink->status < 0)
+    if (!of_lane && sink->status < 0 && sink->status != GW_ECLOSED)
         pause_after(sink, "parquet_housekeeping_failed", &sink->err);
-    if (job == JOB_EXCHANGE)
+    if (job == JOB_APPLY)
+        finish_apply(sink);
+    else if (job == JOB_EXCHANGE)
         finish_exchange(sink);
     else if (job == JOB_RETAIN && sink->status == 0)
-        atomic_fetch_add_explicit(&sink->days_removed, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&sink->counters.days_removed, 1, memory_order_relaxed);
     else if (of_lane)
         finish_unit(sink, job);
     next_job(sink);
@@ -361,7 +377,7 @@ static void do_merge(uv_work_t *work)
 {
     struct sink *sink = container_of(work, struct sink, merge_work);
     struct parquet_options options = file_options(sink, (int)sink->options->compression);
-    options.stop = &sink->stop_merge;
+    options.stop = &sink->closing_soon;
     sink->merge_status = compact_merge(sink->host->disk, &sink->plan, &options, &sink->merge_err);
 }
 
@@ -410,13 +426,21 @@ static bool old_due(const struct sink *sink)
     return sink->old_count && clock_monotonic_ms() - sink->old[0].since_ms >= OLD_STAYS_MS;
 }
 
-/* A merge reads files that a replay would write anew. */
-static bool replay_waits(const struct sink *sink)
+/* A merge reads files that a replay would write anew: then the replay waits on disk. */
+static struct history_policy history_policy(const struct sink *sink)
 {
-    for (size_t i = 0; i < sink->replay_days.count; i++)
-        if ((sink->merging || sink->merged) && sink->replay_days.days[i] == sink->plan.day)
-            return true;
-    return false;
+    bool merging = sink->merging || sink->merged;
+    bool touches = history_touches(&sink->history, sink->plan.day);
+    if (sink->replay) {
+        struct pending_unit unit = pending_describe(sink->replay);
+        touches |= unit.first_day <= sink->plan.day && unit.last_day >= sink->plan.day;
+    }
+    return (struct history_policy){
+        .live_next = sink->live_next,
+        .may_amend = !merging || !touches,
+        .today = day_of_ms(clock_wall_ms()),
+        .zstd_closed = (int)sink->options->compression,
+    };
 }
 
 /* The store is free: what next? Units first. */
@@ -433,9 +457,15 @@ static void next_job(struct sink *sink)
         drop_failed_merge(sink);
     bool paused = clock_monotonic_ms() < sink->paused_until_ms;
     bool retain = !paused && !sink->merging && !sink->merged && retention_due(sink);
+    sink->history_policy = history_policy(sink);
+    bool apply =
+        !paused && sink->history_policy.may_amend &&
+        history_due(&sink->history, sink->live_next, sink->replay != NULL, clock_monotonic_ms());
     if (sink->unit)
         begin_job(sink, JOB_UNIT);
-    else if (sink->replay && !replay_waits(sink))
+    else if (apply)
+        begin_job(sink, JOB_APPLY);
+    else if (sink->replay)
         begin_job(sink, JOB_REPLAY);
     else if (sink->merged)
         begin_job(sink, JOB_EXCHANGE);
@@ -458,7 +488,6 @@ static void parquet_write(struct sink *sink, struct unit *unit)
     if (unit->replay) {
         gw_assert(sink->replay == NULL);
         sink->replay = unit;
-        sink->replay_days = unit_days_of(unit->batches, unit->batch_count);
     } else {
         gw_assert(sink->unit == NULL);
         sink->unit = unit;
@@ -487,6 +516,7 @@ static void finish_closing(struct sink *sink)
     for (size_t i = 0; i < sink->old_count; i++)
         free(sink->old[i].path);
     sink->old_count = 0;
+    history_close(&sink->history);
     store_close(&sink->store);
     sink->started = false;
     uv_close((uv_handle_t *)&sink->tick, on_tick_closed);
@@ -496,7 +526,7 @@ static void parquet_close(struct sink *sink, void (*closed)(void *arg), void *ar
 {
     gw_assert(!sink->closing);
     sink->closing = true;
-    atomic_store(&sink->stop_merge, true); /* a large one would take longer than a drain may */
+    atomic_store(&sink->closing_soon, true); /* a large merge would take longer than a drain may */
     sink->closed = closed;
     sink->closed_arg = arg;
     if (!sink->tick_is_open)
@@ -515,47 +545,15 @@ static void parquet_fini(struct sink *sink)
     if (sink == NULL)
         return;
     gw_assert(sink->unit == NULL && sink->replay == NULL);
+    history_close(&sink->history);
     store_close(&sink->store);
     free(sink->path);
     free(sink);
 }
 
-/* ---- metrics ---- */
-
-static void put_metric(struct buffer *out, const char *sink, const char *name, const char *type,
-                       const char *help, _Atomic uint64_t *value)
-{
-    buffer_printf(out,
-                  "# HELP tidegate_sink_parquet_%s %s\n# TYPE tidegate_sink_parquet_%s %s\n"
-                  "tidegate_sink_parquet_%s{sink=\"%s\"} %" PRIu64 "\n",
-                  name, help, name, type, name, sink,
-                  atomic_load_explicit(value, memory_order_relaxed));
-}
-
 static void parquet_metrics(struct sink *sink, struct buffer *out)
 {
-    const char *name = sink->host->name;
-    put_metric(out, name, "rows_total", "counter", "Readings written.", &sink->rows);
-    put_metric(out, name, "replayed_rows_total", "counter",
-               "Readings of replays put in their place.", &sink->replayed);
-    put_metric(out, name, "files_total", "counter", "Files written from units.", &sink->files);
-    put_metric(out, name, "written_bytes_total", "counter", "Bytes of files written from units.",
-               &sink->bytes);
-    put_metric(out, name, "refused_rows_total", "counter", "Readings refused for good.",
-               &sink->refused);
-    put_metric(out, name, "failures_total", "counter", "Units that could not be written yet.",
-               &sink->failures);
-    put_metric(out, name, "compactions_total", "counter", "Merges of small files.",
-               &sink->compactions);
-    put_metric(out, name, "compacted_rows_total", "counter", "Readings written again by merges.",
-               &sink->compacted_rows);
-    put_metric(out, name, "housekeeping_failures_total", "counter",
-               "Merges and removals that failed; they are tried again.",
-               &sink->compaction_failures);
-    put_metric(out, name, "removed_folders_total", "counter",
-               "Day folders removed by keep and keep_bytes.", &sink->days_removed);
-    put_metric(out, name, "files", "gauge", "Files in the folder.", &sink->files_now);
-    put_metric(out, name, "bytes", "gauge", "Bytes of all files in the folder.", &sink->bytes_now);
+    counters_put(&sink->counters, sink->host->name, out);
 }
 
 const struct sink_type sink_parquet = {

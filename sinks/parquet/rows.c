@@ -92,6 +92,8 @@ uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess)
     return number;
 }
 
+/* ---- from other rows ---- */
+
 /* The bits of the nearest double of an exact decimal. */
 static uint64_t as_double(const struct rows *rows, uint32_t row)
 {
@@ -104,20 +106,48 @@ static uint64_t as_double(const struct rows *rows, uint32_t row)
     return bits;
 }
 
-void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row)
+void rows_copier_begin(struct rows_copier *copier, struct rows *to, const struct rows *from)
 {
-    gw_assert((from->scaled || !rows->scaled) && row < from->count);
-    uint32_t at = rows_add(rows);
+    uint32_t count = from->strings.count;
+    gw_assert(from->scaled || !to->scaled);
+    if (count > copier->capacity) {
+        copier->capacity = count;
+        copier->number = mem_realloc(copier->number, count * sizeof *copier->number);
+    }
+    memset(copier->number, 0xff, count * sizeof *copier->number);
+    copier->to = to;
+    copier->from = from;
+}
+
+void rows_copier_fini(struct rows_copier *copier)
+{
+    free(copier->number);
+    *copier = (struct rows_copier){0};
+}
+
+static uint32_t copy_text(struct rows_copier *copier, uint32_t text)
+{
+    uint32_t *number = &copier->number[text];
+    if (*number == UINT32_MAX)
+        *number = string_table_add(&copier->to->strings,
+                                   string_table_at(&copier->from->strings, text), 0);
+    return *number;
+}
+
+void rows_copy(struct rows_copier *copier, uint32_t row)
+{
+    const struct rows *from = copier->from;
+    struct rows *to = copier->to;
+    gw_assert(row < from->count);
+    uint32_t at = rows_add(to);
     for (int i = 0; i < TEXT_COUNT; i++)
-        rows->text[i][at] =
-            string_table_add(&rows->strings, string_table_at(&from->strings, from->text[i][row]),
-                             at ? rows->text[i][at - 1] : 0);
-    rows->ts[at] = from->ts[row];
-    rows->value[at] = rows->scaled == from->scaled ? from->value[row] : as_double(from, row);
-    rows->seq[at] = from->seq[row];
-    rows->received[at] = from->received[row];
-    rows->scale[at] = from->scale[row];
-    rows->has_value[at] = from->has_value[row];
+        to->text[i][at] = copy_text(copier, from->text[i][row]);
+    to->ts[at] = from->ts[row];
+    to->value[at] = to->scaled == from->scaled ? from->value[row] : as_double(from, row);
+    to->seq[at] = from->seq[row];
+    to->received[at] = from->received[row];
+    to->scale[at] = from->scale[row];
+    to->has_value[at] = from->has_value[row];
 }
 
 /* ---- from batches ---- */

@@ -51,8 +51,20 @@ uint32_t rows_add(struct rows *rows);
 uint32_t rows_extend(struct rows *rows, uint32_t more);
 /* A string, made well-formed. */
 uint32_t rows_text(struct rows *rows, struct bytes in, uint32_t guess);
-/* Row `row` of `from`; from exact decimals to doubles it is converted, the other way it cannot be. */
-void rows_add_row(struct rows *rows, const struct rows *from, uint32_t row);
+
+/* Rows from one object to another, string by string only once. */
+struct rows_copier {
+    struct rows *to;
+    const struct rows *from;
+    uint32_t *number; /* of each string of `from` in `to`; UINT32_MAX: not yet */
+    uint32_t capacity;
+};
+/* Whenever one of the two was cleared or got other strings; a zeroed copier to begin with. */
+void rows_copier_begin(struct rows_copier *copier, struct rows *to, const struct rows *from);
+void rows_copier_fini(struct rows_copier *copier);
+/* Adds row `row` of `from`. Exact decimals become doubles where `to` wants them, never the other way. */
+void rows_copy(struct rows_copier *copier, uint32_t row);
+
 /* The rows of a batch whose ts lies in the UTC day, but for those with a string above text_max. */
 void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, size_t text_max,
                     struct bytes gateway);

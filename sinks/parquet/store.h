@@ -12,6 +12,9 @@
 #include "base/identity.h"
 #include "sinks/parquet/naming.h"
 
+/* A folder in the work folder that is not cleared: pending.h. */
+#define STORE_PENDING "replay"
+
 struct store_file {
     struct file_range range;
     uint64_t bytes;

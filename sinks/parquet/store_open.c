@@ -35,7 +35,7 @@ static int clear_work(struct store *store, struct err *err)
     struct disk_names names = {0};
     int result = store->disk->list(store->disk, store->work, &names);
     for (size_t i = 0; i < names.count && result == 0; i++) {
-        if (strcmp(names.names[i], lock_name) == 0)
+        if (strcmp(names.names[i], lock_name) == 0 || strcmp(names.names[i], STORE_PENDING) == 0)
             continue;
         char *path = mem_printf("%s/%s", store->work, names.names[i]);
         struct disk_stat stat = {0};
