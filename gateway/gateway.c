@@ -260,6 +260,15 @@ static int lanes_make(struct gateway *gateway, struct err *err)
     return 0;
 }
 
+/* In the order in which they start. Null: it could not be made. */
+static int source_add(struct gateway *gateway, struct source *source)
+{
+    if (source == NULL)
+        return GW_EINVAL;
+    gateway->sources[gateway->source_count++] = source;
+    return 0;
+}
+
 /* The folder is there once there was a broker: what its workers left is taken in, although the
  * configuration no longer names it. */
 static int brokers_make(struct gateway *gateway, struct err *err)
@@ -274,7 +283,28 @@ static int brokers_make(struct gateway *gateway, struct err *err)
     struct paho_place place = {
         .disk = &disk_real, .dir = gateway->paths.intake, .rawlog = gateway->rawlog};
     gateway->brokers = paho_new(config->brokers, config->broker_count, &place, err);
-    return gateway->brokers ? 0 : GW_EINVAL;
+    return source_add(gateway, gateway->brokers);
+}
+
+static int captures_make(struct gateway *gateway, struct err *err)
+{
+    const struct config *config = gateway->config_started;
+    struct capture_place place = {.disk = &disk_real,
+                                  .rawlog = gateway->rawlog,
+                                  .memory_bytes = config->journal.memory_bytes};
+    if (config->capture_count == 0)
+        return 0;
+    int rc = capture_new(config->captures, config->capture_count, &place, &gateway->captures, err);
+    return rc ? rc : source_add(gateway, gateway->captures);
+}
+
+static int sources_make(struct gateway *gateway, struct err *err)
+{
+    gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
+    int rc = source_add(gateway, gateway->listener);
+    if (rc == 0)
+        rc = brokers_make(gateway, err);
+    return rc ? rc : captures_make(gateway, err);
 }
 
 static int parts_make(struct gateway *gateway, struct err *err)
@@ -300,10 +330,7 @@ static int parts_make(struct gateway *gateway, struct err *err)
         rc = lanes_make(gateway, err);
     if (rc == 0)
         rc = replays_make(gateway, err);
-    if (rc)
-        return rc;
-    gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
-    return gateway->listener ? brokers_make(gateway, err) : GW_EINVAL;
+    return rc ? rc : sources_make(gateway, err);
 }
 
 /* All sinks start side by side. What an operator must mend is known within moments, and is a refusal to
@@ -333,10 +360,8 @@ static int parts_start(struct gateway *gateway, struct err *err)
     if (rc == 0 && gateway->config->admin_listen)
         rc = admin_start(&gateway->admin, gateway->config->admin_listen, report_routes, gateway,
                          err);
-    if (rc == 0)
-        rc = gateway->listener->type->start(gateway->listener, err);
-    if (rc == 0 && gateway->brokers)
-        rc = gateway->brokers->type->start(gateway->brokers, err);
+    for (size_t i = 0; i < gateway->source_count && rc == 0; i++)
+        rc = gateway->sources[i]->type->start(gateway->sources[i], err);
     return rc;
 }
 
@@ -345,12 +370,12 @@ static int parts_start(struct gateway *gateway, struct err *err)
 static void on_source_closed(void *arg)
 {
     struct gateway *gateway = arg;
-    /* The last one ends the main loop; sends before that may be one for both. */
+    /* The last one ends the main loop; sends before that may be one for several. */
     if (atomic_fetch_sub(&gateway->sources_open, 1) == 1)
         uv_async_send(&gateway->source_closed);
 }
 
-/* The listener has closed: the rest in order, each waiting for the one before. */
+/* The sources have closed: the rest in order, each waiting for the one before. */
 static void parts_stop(struct gateway *gateway)
 {
     if (!rawlog_stop(gateway->rawlog, DRAIN_RAWLOG_MS))
@@ -366,10 +391,10 @@ static void parts_stop(struct gateway *gateway)
 static void parts_free(struct gateway *gateway)
 {
     admin_stop(gateway->admin);
-    if (gateway->brokers)
-        gateway->brokers->type->free(gateway->brokers);
-    if (gateway->listener)
-        gateway->listener->type->free(gateway->listener);
+    while (gateway->source_count) {
+        struct source *source = gateway->sources[--gateway->source_count];
+        source->type->free(source);
+    }
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_free(gateway->lanes[i]);
     free(gateway->lanes);
@@ -399,10 +424,10 @@ static void on_signal_stop(uv_signal_t *signal, int number)
     log_event(LOG_INFO, "stopping", "signal=%d", number);
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_stop_soon(gateway->lanes[i]);
-    gateway->sources_open = gateway->brokers ? 2 : 1;
-    gateway->listener->type->close(gateway->listener, DRAIN_SOURCE_MS, on_source_closed, gateway);
-    if (gateway->brokers)
-        gateway->brokers->type->close(gateway->brokers, DRAIN_SOURCE_MS, on_source_closed, gateway);
+    gateway->sources_open = (unsigned)gateway->source_count;
+    for (size_t i = 0; i < gateway->source_count; i++)
+        gateway->sources[i]->type->close(gateway->sources[i], DRAIN_SOURCE_MS, on_source_closed,
+                                         gateway);
 }
 
 static void on_async_source_closed(uv_async_t *async)

@@ -262,4 +262,6 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out)
         gateway->listener->type->metrics(gateway->listener, out);
     if (gateway->brokers)
         gateway->brokers->type->metrics(gateway->brokers, out);
+    if (gateway->captures)
+        gateway->captures->type->metrics(gateway->captures, out);
 }

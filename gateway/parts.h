@@ -25,6 +25,8 @@ struct gateway_paths {
     char *data, *raw, *readings, *dead, *refused, *again, *cursors, *state, *intake, *replays;
 };
 
+enum { SOURCES_MAX = 3 };
+
 struct gateway {
     struct config *config;         /* as last loaded; the parts that cannot change keep... */
     struct config *config_started; /* ...this one, which is the first */
@@ -46,10 +48,13 @@ struct gateway {
     struct lane **lanes;
     size_t lane_count;
     struct replays *replays;
-    pthread_mutex_t replay_lock; /* whoever begins or ends one */
-    bool replays_closed;         /* under it: nobody may any more */
+    pthread_mutex_t replay_lock;         /* whoever begins or ends one */
+    bool replays_closed;                 /* under it: nobody may any more */
+    struct source *sources[SOURCES_MAX]; /* all that there are; two of them by name: */
+    size_t source_count;
     struct source *listener;
     struct source *brokers;        /* null without any, now and before */
+    struct source *captures;       /* null without any */
     _Atomic unsigned sources_open; /* that were told to close, and have not */
     struct admin *admin;
     int64_t started_ms; /* wall clock */

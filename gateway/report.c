@@ -131,6 +131,27 @@ static void status_brokers(const struct gateway *gateway, struct buffer *out)
     buffer_add_text(out, "],");
 }
 
+static void status_captures(const struct gateway *gateway, struct buffer *out)
+{
+    struct capture_status capture;
+    if (gateway->captures == NULL)
+        return;
+    buffer_add_text(out, "\"captures\":[");
+    for (size_t i = 0; capture_status(gateway->captures, i, &capture); i++) {
+        buffer_printf(out, "%s{\"file\":", i ? "," : "");
+        json_string(bytes_text(capture.file), out);
+        buffer_printf(out,
+                      ",\"name\":\"%s\",\"state\":\"%s\",\"stored\":%" PRIu64 ",\"total\":%" PRIu64
+                      ",\"restamped\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"damaged\":%" PRIu64
+                      ",\"why\":",
+                      capture.name, capture_state_name(capture.state), capture.stored,
+                      capture.total, capture.restamped, capture.lost, capture.damaged);
+        json_string(bytes_text(capture.note), out);
+        buffer_u8(out, '}');
+    }
+    buffer_add_text(out, "],");
+}
+
 static void status_decoder(const struct gateway *gateway, struct buffer *out)
 {
     const struct decoder_stats *stats = decoder_stats(gateway->decoder);
@@ -216,6 +237,7 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     status_listener(gateway, out);
     status_levels(gateway, out);
     status_brokers(gateway, out);
+    status_captures(gateway, out);
     status_journal(out, "raw", journal, gateway->outlook.needed[0]);
     status_journal(out, "reading_log", gateway->readings, gateway->outlook.needed[1]);
     status_journal(out, "dead_letters", gateway->dead, 0);

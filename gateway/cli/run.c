@@ -11,7 +11,7 @@
 #include "gateway.h"
 
 struct run_options {
-    char *data, *listen, *admin, *config, *kafka, *clickhouse, *broker;
+    char *data, *listen, *admin, *config, *kafka, *clickhouse, *broker, *capture, *capture_speed;
 };
 
 #define AT(member) offsetof(struct run_options, member)
@@ -38,6 +38,14 @@ static const struct option run_rows[] = {
         "replicas."),
     CLI_ROW_BROKER(struct run_options,
                    "mqtt://HOST:PORT: take messages to v1/# from that broker, too."),
+    {.name = "capture",
+     .type = OPTION_PATH,
+     .offset = AT(capture),
+     .help = "Play a file of `tidegate journal export`, once, also over restarts."},
+    {.name = "capture-speed",
+     .type = OPTION_STRING,
+     .offset = AT(capture_speed),
+     .help = "max, or how many times as fast as it was received: 1, 10, 0.5; default max."},
     {.name = "config",
      .type = OPTION_PATH,
      .offset = AT(config),
@@ -64,8 +72,16 @@ static const struct cli_command run_command = {
 static int config_make(void *arg, struct config **out, struct buffer *errors)
 {
     const struct run_options *options = arg;
-    const struct config_places places = {options->data,  options->listen,     options->admin,
-                                         options->kafka, options->clickhouse, options->broker};
+    const struct config_places places = {
+        .data = options->data,
+        .listen = options->listen,
+        .admin = options->admin,
+        .kafka = options->kafka,
+        .clickhouse = options->clickhouse,
+        .broker = options->broker,
+        .capture = options->capture,
+        .capture_speed = options->capture_speed,
+    };
     if (options->config == NULL)
         return config_embedded(&places, out, errors);
     int rc = config_load(options->config, &disk_real, out, errors);
@@ -82,18 +98,27 @@ static int config_make(void *arg, struct config **out, struct buffer *errors)
     return rc;
 }
 
+/* An option that is given and is for the built-in configuration; null: none. */
+static const char *embedded_only(const struct run_options *options)
+{
+    return options->kafka        ? "kafka"
+           : options->clickhouse ? "clickhouse"
+           : options->broker     ? "broker"
+           : options->capture    ? "capture"
+                                 : NULL;
+}
+
 static int run(struct run_options *options)
 {
     struct config *config;
     struct buffer errors = {0};
     if (options->config == NULL && options->data == NULL)
         return cli_fail("run", EXIT_CODE_USAGE, "needs --data DIR, or --config FILE");
-    if (options->config && (options->kafka || options->clickhouse || options->broker))
-        return cli_sink_flag_misplaced("run",
-                                       options->kafka        ? "kafka"
-                                       : options->clickhouse ? "clickhouse"
-                                                             : "broker",
-                                       options->config);
+    const char *misplaced = embedded_only(options);
+    if (options->config && misplaced)
+        return cli_sink_flag_misplaced("run", misplaced, options->config);
+    if (options->capture_speed && options->capture == NULL)
+        return cli_fail("run", EXIT_CODE_USAGE, "--capture-speed needs --capture FILE");
     int rc = config_make(options, &config, &errors);
     if (errors.size)
         fwrite(errors.data, 1, errors.size, stderr);

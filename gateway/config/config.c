@@ -229,6 +229,13 @@ static void brokers_free(struct config *config)
     free(config->brokers);
 }
 
+static void captures_free(struct config *config)
+{
+    for (size_t i = 0; i < config->capture_count; i++)
+        option_fini(capture_option_rows, &config->captures[i]);
+    free(config->captures);
+}
+
 struct config *config_acquire(struct config *config)
 {
     atomic_fetch_add(&config->shares, 1);
@@ -243,6 +250,7 @@ void config_free(struct config *config)
     routes_free(config);
     sinks_free(config);
     brokers_free(config);
+    captures_free(config);
     vocabulary_free(config->vocabulary);
     for (const struct config_section *section = config_sections; section->name; section++)
         option_fini(section->rows, (char *)config + section->offset);

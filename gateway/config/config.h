@@ -19,6 +19,7 @@
 #include "model/metric.h"
 #include "sinks/sink.h"
 #include "sources/access.h"
+#include "sources/capture/capture.h"
 #include "sources/mqtt/listener.h"
 #include "sources/paho/paho.h"
 
@@ -113,6 +114,8 @@ struct config {
     size_t sink_count;
     struct paho_options *brokers;
     size_t broker_count;
+    struct capture_options *captures;
+    size_t capture_count;
     struct vocabulary *vocabulary;
     uint64_t digest; /* changes when what decoding means changes: codec versions, routes, mappings,
                         zones, vocabulary. A new digest is a new decode generation */
@@ -129,6 +132,8 @@ struct config_places {
     const char *kafka;      /* HOST:PORT[,HOST:PORT...]: a sink of that type beside Parquet */
     const char *clickhouse; /* http://HOST:PORT/DATABASE[,...]: the same */
     const char *broker;     /* mqtt://HOST:PORT: messages to v1/# come from there, too */
+    const char *capture,
+        *capture_speed; /* a file to play, and how fast; null: as fast as it goes */
 };
 /* DESIGN 12, "Without a configuration file". */
 int config_embedded(const struct config_places *places, struct config **out, struct buffer *errors);

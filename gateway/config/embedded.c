@@ -50,6 +50,17 @@ static void broker_add(const char *url, struct buffer *out)
     buffer_add_text(out, "\n    topics: [\"v1/#\"]\n");
 }
 
+static void capture_add(const struct config_places *places, struct buffer *out)
+{
+    if (places->capture == NULL)
+        return;
+    buffer_add_text(out, "\ncaptures:\n  - file: ");
+    json_string(bytes_text(places->capture), out);
+    buffer_add_text(out, "\n    speed: ");
+    json_string(bytes_text(places->capture_speed ? places->capture_speed : "max"), out);
+    buffer_u8(out, '\n');
+}
+
 void config_embedded_text(const struct config_places *places, struct buffer *out)
 {
     buffer_add_text(out, head);
@@ -63,4 +74,5 @@ void config_embedded_text(const struct config_places *places, struct buffer *out
     sink_add("kafka", "brokers", places->kafka, out);
     sink_add("clickhouse", "url", places->clickhouse, out);
     broker_add(places->broker, out);
+    capture_add(places, out);
 }

@@ -84,11 +84,12 @@ extern const struct option config_vendor_rows[], config_metric_rows[], config_ro
 
 /* ---- entries ---- */
 
-int config_vendor_read(struct load *load, const struct yaml_node *node); /* vendors.c */
-int config_metric_read(struct load *load, const struct yaml_node *node); /* vocabulary.c */
-int config_route_read(struct load *load, const struct yaml_node *node);  /* routes.c */
-int config_sink_read(struct load *load, const struct yaml_node *node);   /* sinks.c */
-int config_broker_read(struct load *load, const struct yaml_node *node); /* brokers.c */
+int config_vendor_read(struct load *load, const struct yaml_node *node);  /* vendors.c */
+int config_metric_read(struct load *load, const struct yaml_node *node);  /* vocabulary.c */
+int config_route_read(struct load *load, const struct yaml_node *node);   /* routes.c */
+int config_sink_read(struct load *load, const struct yaml_node *node);    /* sinks.c */
+int config_broker_read(struct load *load, const struct yaml_node *node);  /* brokers.c */
+int config_capture_read(struct load *load, const struct yaml_node *node); /* captures.c */
 /* sinks.c: the paths among a sink's own options that end in `_file`. */
 void config_sink_files(struct load *load, const struct yaml_node *node, const struct option *rows,
                        void *options);
