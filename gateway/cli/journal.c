@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `tidegate journal ls|verify|show`: what stands on disk, read without a running gateway or beside
- * one. `new-identity` sets it aside.
+ * one. `new-identity` sets it aside; `export` is journal_export.c's.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/journal_export.h"
 #include "cli/payload.h"
 #include "journal/rawlog.h"
 #include "model/batch.h"
@@ -315,10 +316,9 @@ static const struct cli_command commands[] = {
 
 int verb_journal(int argc, char **argv)
 {
-    static const struct cli_action actions[] = {{&commands[0], run_ls},
-                                                {&commands[1], run_verify},
-                                                {&commands[2], run_show},
-                                                {&commands[3], run_new_identity},
-                                                {0}};
+    static const struct cli_action actions[] = {
+        {&commands[0], run_ls},           {&commands[1], run_verify},
+        {&commands[2], run_show},         {&journal_export_command, journal_export},
+        {&commands[3], run_new_identity}, {0}};
     return cli_dispatch("journal", "What the journals of a data folder hold.", actions, argc, argv);
 }
