@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "base/log.h"
 #include "cli/answer.h"
 #include "cli/cli.h"
 
@@ -221,6 +222,52 @@ static void outlook_line(const struct yaml_node *now, struct buffer *out)
     buffer_add_text(out, " at the present rate, should no sink take anything\n");
 }
 
+static void broker_line(const struct yaml_node *broker, struct buffer *out)
+{
+    char size[SIZE_TEXT_SIZE];
+    bool connected = *answer_text(broker, "mqtt") != '\0';
+    buffer_printf(out, "broker    %s/%s ", answer_text(broker, "name"),
+                  answer_text(broker, "worker"));
+    if (connected)
+        buffer_printf(out, "connected with MQTT %s", answer_text(broker, "mqtt"));
+    else
+        buffer_add_text(out, "NOT CONNECTED");
+    buffer_printf(out, ", %s messages", answer_text(broker, "messages"));
+    if (answer_number(broker, "waiting_bytes") > 0)
+        buffer_printf(out, ", %s wait for the journal",
+                      size_text(answer_number(broker, "waiting_bytes"), size));
+    if (answer_number(broker, "restarts") > 0)
+        buffer_printf(out, ", restarted %s times", answer_text(broker, "restarts"));
+    buffer_add_text(out, "\n");
+    if (*answer_text(broker, "why")) {
+        buffer_add_text(out, "          why: ");
+        cli_wrap(out, 15, answer_text(broker, "why"));
+        buffer_add_text(out, "\n");
+    }
+}
+
+static void capture_line(const struct yaml_node *capture, struct buffer *out)
+{
+    struct log_text file;
+    buffer_printf(out, "capture   %s %s, %s",
+                  log_escape(&file, bytes_text(answer_text(capture, "file"))),
+                  answer_text(capture, "state"), answer_text(capture, "stored"));
+    if (answer_number(capture, "total") > 0)
+        buffer_printf(out, " of %s", answer_text(capture, "total"));
+    buffer_add_text(out, " messages");
+    if (answer_number(capture, "restamped") > 0)
+        buffer_printf(out, ", %s without their receive time", answer_text(capture, "restamped"));
+    if (answer_number(capture, "lost") + answer_number(capture, "damaged") > 0)
+        buffer_printf(out, "; LOST to damage %s there, %s in the file",
+                      answer_text(capture, "lost"), answer_text(capture, "damaged"));
+    buffer_add_text(out, "\n");
+    if (*answer_text(capture, "why")) {
+        buffer_add_text(out, "          why: ");
+        cli_wrap(out, 15, answer_text(capture, "why"));
+        buffer_add_text(out, "\n");
+    }
+}
+
 static void disk_line(const struct yaml_node *now, struct buffer *out)
 {
     const struct yaml_node *disk = answer_member(now, "disk");
@@ -253,6 +300,8 @@ void status_summary(const struct yaml_node *before, const struct yaml_node *now,
         before = NULL; /* another life: what was counted began anew */
     gateway_line(now, out);
     mqtt_line(now, out);
+    list_print(answer_member(now, "brokers"), broker_line, out);
+    list_print(answer_member(now, "captures"), capture_line, out);
     received_line(before, now, seconds, out);
     decoded_line(before, now, seconds, out);
     list_print(answer_member(now, "lanes"), lane_line, out);
