@@ -118,6 +118,24 @@ static void *entry_main(void *arg)
     return NULL;
 }
 
+static void gateway_format(const struct replays *replays, char out[IDENTITY_TEXT_SIZE])
+{
+    identity_format(journal_identity(replays->options.raw), out);
+}
+
+/* Sequence numbers mean something in one journal only. */
+static int gateway_check(const struct entry *entry, struct err *err)
+{
+    const struct replay_job *job = &entry->run.job;
+    char ours[IDENTITY_TEXT_SIZE];
+    gateway_format(entry->replays, ours);
+    return strcmp(job->gateway, ours) == 0
+               ? 0
+               : err_set(err, GW_EINVAL,
+                         "replay %s is about the journal %s, which was set aside; forget it",
+                         job->status.id, job->gateway);
+}
+
 /* Attach and start the thread. The entry is busy: nobody else begins it. */
 static int entry_begin(struct entry *entry, struct err *err)
 {
@@ -125,8 +143,8 @@ static int entry_begin(struct entry *entry, struct err *err)
     const struct replays_options *options = &replays->options;
     const struct replay_request *request = &entry->run.job.request;
     struct feed *feed = NULL;
-    int rc = 0;
-    if (!request->dry_run) {
+    int rc = gateway_check(entry, err);
+    if (rc == 0 && !request->dry_run) {
         feed = feed_new(options->feed_bytes ? options->feed_bytes : FEED_BYTES, on_wake, entry);
         rc = options->attach(options->arg, request->sink, feed, err);
     }
@@ -385,9 +403,11 @@ static void prune(struct replays *replays)
         replay_forget(replays, id, &err);
 }
 
-static void job_make(struct replay_job *job, const struct replay_request *request)
+static void job_make(const struct replays *replays, const struct replay_request *request,
+                     struct replay_job *job)
 {
     *job = (struct replay_job){0};
+    gateway_format(replays, job->gateway);
     replay_request_copy(&job->request, request);
     job->status.state = REPLAY_RUNNING;
     job->status.source = request->source;
@@ -407,7 +427,7 @@ int replay_begin(struct replays *replays, const struct replay_request *request,
     if (replays->stopping)
         return err_set(err, GW_ECLOSED, "the gateway stops");
     prune(replays);
-    job_make(&job, request);
+    job_make(replays, request, &job);
     pthread_mutex_lock(&replays->lock);
     id_make(replays, job.status.id);
     snprintf(id, REPLAY_ID_SIZE, "%s", job.status.id);

@@ -88,15 +88,19 @@ struct replays_options {
 /* Reads the jobs that are there; those that were running go on after replays_start. */
 int replays_new(const struct replays_options *options, struct replays **out, struct err *err);
 int replays_start(struct replays *replays, struct err *err);
-/* Jobs that run are stopped where they are, and go on at the next start. */
+/* Jobs that run are stopped where they are, and go on at the next start. Within a second, and nobody
+ * calls the others meanwhile or later. */
 void replays_stop(struct replays *replays);
 void replays_free(struct replays *replays); /* after stop; accepts null */
 
 /* Any thread. A copy is taken. GW_EINVAL: the request is wrong; GW_ENOENT: no such sink; GW_EEXIST:
- * that sink has a replay already; GW_EIO: the job cannot be written. */
+ * that sink has a replay already; GW_EIO, GW_EFULL: the job cannot be written; GW_ECLOSED: the
+ * gateway stops. */
 int replay_begin(struct replays *replays, const struct replay_request *request,
                  char id[REPLAY_ID_SIZE], struct err *err);
-/* Stop where it is; resume from there; forget one that does not run. GW_ENOENT: no such job. */
+/* Stop where it is (its state tells when it has; one that does not run is no error); resume from
+ * there; forget one that does not run. GW_ENOENT: no such job. GW_EEXIST: it runs, or its sink has
+ * another. GW_EINVAL: it is done, or about a journal that was set aside. */
 int replay_stop(struct replays *replays, const char *id, struct err *err);
 int replay_resume(struct replays *replays, const char *id, struct err *err);
 int replay_forget(struct replays *replays, const char *id, struct err *err);

@@ -129,9 +129,10 @@ enum field_kind {
     FIELD_FLAG,
     FIELD_SOURCE,
     FIELD_STATE,
-    FIELD_WORD, /* char *, not written when null */
-    FIELD_ID,   /* char[REPLAY_ID_SIZE] */
-    FIELD_WHY,  /* char[200], not written when empty */
+    FIELD_WORD,    /* char *, not written when null */
+    FIELD_ID,      /* char[REPLAY_ID_SIZE] */
+    FIELD_GATEWAY, /* char[IDENTITY_TEXT_SIZE] */
+    FIELD_WHY,     /* char[200], not written when empty */
 };
 
 struct field {
@@ -145,6 +146,7 @@ struct field {
 
 static const struct field fields[] = {
     {"id", FIELD_ID, STATUS(id)},
+    {"gateway", FIELD_GATEWAY, offsetof(struct replay_job, gateway)},
     {"state", FIELD_STATE, STATUS(state)},
     {"why", FIELD_WHY, STATUS(why)},
     {"source", FIELD_SOURCE, REQUEST(source)},
@@ -215,6 +217,7 @@ static void field_encode(const struct field *field, const struct replay_job *job
         if (word)
             buffer_printf(out, "%s %s\n", field->name, word);
         return;
+    case FIELD_GATEWAY:
     case FIELD_ID: buffer_printf(out, "%s %s\n", field->name, (const char *)at); return;
     case FIELD_WHY:
         if (*(const char *)at)
@@ -298,6 +301,7 @@ static bool field_decode(const struct field *field, const char *text, struct rep
         *(char **)at = mem_strdup(text);
         return true;
     case FIELD_ID: return text_decode(text, at, REPLAY_ID_SIZE);
+    case FIELD_GATEWAY: return text_decode(text, at, IDENTITY_TEXT_SIZE);
     case FIELD_WHY: return text_decode(text, at, sizeof job->status.why);
     }
     return false;

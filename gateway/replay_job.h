@@ -9,14 +9,16 @@
 #include "base/bytes.h"
 #include "base/disk.h"
 #include "base/err.h"
+#include "base/identity.h"
 #include "replay.h"
 
 enum { REPLAY_EXAMPLES_MAX = 20 };
 
 struct replay_job {
     struct replay_request request;
-    struct replay_status status; /* `id`, `source`, `sink` and `dry_run` repeat the request */
-    struct buffer examples;      /* lines */
+    char gateway[IDENTITY_TEXT_SIZE]; /* the journal it is about */
+    struct replay_status status;      /* `id`, `source`, `sink` and `dry_run` repeat the request */
+    struct buffer examples;           /* lines */
 };
 void replay_job_fini(struct replay_job *job); /* accepts a zeroed object */
 

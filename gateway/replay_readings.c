@@ -172,9 +172,11 @@ static int send_all(struct sender *sender, uint64_t *next, uint64_t last, struct
         uint64_t end = extent.first_seq + extent.seq_count;
         if (extent.first_seq > last)
             break;
+        const struct replay_counts counts = run->counts;
         if (rc == JOURNAL_DAMAGED)
             clip(&extent, *next, last);
-        const struct replay_counts counts = run->counts;
+        else if (extent.first_seq > *next) /* retention took it while the job stood still */
+            replay_run_damaged(run, "readings", *next, extent.first_seq - *next);
         rc = extent.seq_count ? take_extent(sender, rc, &extent, err) : 0;
         if (rc) {
             run->counts = counts; /* it is taken again */

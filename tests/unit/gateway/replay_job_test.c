@@ -30,6 +30,7 @@ static struct replay_job job_made(uint64_t next_seq)
                     .device = mem_strdup("a device # with = blanks"),
                     .topic = mem_strdup("v1/+/json"),
                     .rate = 5000},
+        .gateway = "0123456789abcdef",
         .status = {.id = "20261122-081500-1",
                    .state = REPLAY_STOPPED,
                    .source = REPLAY_AGAIN,
@@ -71,6 +72,7 @@ static void a_file_gives_the_same_job_back(void **state)
     assert_true(back.request.to_ms == INT64_MAX);
     assert_int_equal(back.request.rate, 5000);
     assert_string_equal(back.status.id, job.status.id);
+    assert_string_equal(back.gateway, job.gateway);
     assert_string_equal(back.status.sink, "kafka-1");
     assert_int_equal(back.status.source, REPLAY_AGAIN);
     assert_int_equal(back.status.state, REPLAY_STOPPED);
@@ -248,6 +250,25 @@ static void a_file_that_is_no_job_stays_and_hides_no_other(void **state)
     free(path);
 }
 
+static void a_job_of_another_journal_does_not_go_on(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct err err;
+    rkit_batches(kit, 1, 3, 1000);
+    struct replay_job job = {.gateway = "00000000000000ff",
+                             .request = rkit_request(REPLAY_READINGS),
+                             .status = {.id = "20200101-000000-1", .next_seq = 17}};
+    assert_int_equal(replay_job_save(&disk_real, kit->jobs_dir, &job, &err), 0);
+    rkit_restart(kit, 0);
+    struct replay_status status;
+    assert_true(replay_status(kit->replays, 0, &status));
+    assert_int_equal(status.state, REPLAY_FAILED);
+    assert_non_null(strstr(status.why, "which was set aside"));
+    assert_int_equal(replay_resume(kit->replays, status.id, &err), GW_EINVAL);
+    assert_int_equal(kit->sink.rows, 0);
+    assert_int_equal(replay_forget(kit->replays, status.id, &err), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, replay_kit_setup, replay_kit_teardown)
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_save_that_fails_leaves_the_old_job_or_the_new),
         TEST(a_replay_whose_file_cannot_be_written_does_not_begin),
         TEST(a_replay_goes_on_while_its_position_cannot_be_saved),
+        TEST(a_job_of_another_journal_does_not_go_on),
         TEST(a_file_that_is_no_job_stays_and_hides_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,32 @@ static void two_sinks_get_two_replays_at_once(void **state)
     assert_int_equal(replay_forget(kit->replays, first, &err), GW_ENOENT);
 }
 
+static void what_retention_took_from_a_stopped_replay_is_told(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct err err;
+    char id[REPLAY_ID_SIZE];
+    for (int i = 0; i < 10; i++) {
+        rkit_batches(kit, 1, 10, 1000);
+        journal_rotate(kit->readings);
+    }
+    struct replay_request request = rkit_request(REPLAY_READINGS);
+    kit->sink.pause_after = 5;
+    assert_int_equal(replay_begin(kit->replays, &request, id, &err), 0);
+    rkit_wait_paused(kit);
+    assert_int_equal(replay_stop(kit->replays, id, &err), 0);
+    rkit_wait_state(kit, id, REPLAY_STOPPED);
+    uint64_t next = kit->status.next_seq;
+    assert_int_equal(journal_retain(kit->readings, 20 * KIT_ROWS + 1, 0, 0, clock_wall_ms(), &err),
+                     0);
+    assert_int_equal(journal_first_seq(kit->readings), 20 * KIT_ROWS + 1);
+    kit->sink.pause_after = 0;
+    assert_int_equal(replay_resume(kit->replays, id, &err), 0);
+    rkit_wait_state(kit, id, REPLAY_DONE);
+    assert_int_equal(kit->status.damaged, 20 * KIT_ROWS + 1 - next);
+    assert_int_equal(rkit_missing(kit, 20 * KIT_ROWS + 1, 100 * KIT_ROWS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +277,8 @@ int main(void)
                                         replay_kit_teardown),
         cmocka_unit_test_setup_teardown(a_stopped_replay_goes_on_where_it_was, replay_kit_setup,
                                         replay_kit_teardown),
+        cmocka_unit_test_setup_teardown(what_retention_took_from_a_stopped_replay_is_told,
+                                        replay_kit_setup, replay_kit_teardown),
         cmocka_unit_test_setup_teardown(a_replay_outlives_a_restart, replay_kit_setup,
                                         replay_kit_teardown),
         cmocka_unit_test_setup_teardown(a_rate_holds, replay_kit_setup, replay_kit_teardown),
