@@ -277,8 +277,8 @@ static int handle_status(void *arg, const struct admin_request *request, struct 
 }
 
 static const struct admin_route routes[] = {
-    {"/tail", "application/x-ndjson", handle_tail},
-    {"/status", "application/json", handle_status},
+    {.path = "/tail", .content_type = "application/x-ndjson", .handle = handle_tail},
+    {.path = "/status", .content_type = "application/json", .handle = handle_status},
     {0},
 };
 
