@@ -388,7 +388,7 @@ static void entry_give_back(struct replays *replays, struct entry *entry)
     pthread_mutex_unlock(&replays->lock);
 }
 
-/* Finished jobs beyond a hundred go, the oldest first. */
+/* Jobs beyond a hundred that do not run go, the oldest first. */
 static void prune(struct replays *replays)
 {
     struct err err;
@@ -396,7 +396,7 @@ static void prune(struct replays *replays)
     size_t finished = 0;
     pthread_mutex_lock(&replays->lock);
     for (size_t i = replays->count; i-- > 0;)
-        if (state_of(replays->entries[i]) == REPLAY_DONE && ++finished > FINISHED_MAX)
+        if (state_of(replays->entries[i]) != REPLAY_RUNNING && ++finished > FINISHED_MAX)
             snprintf(id, sizeof id, "%s", replays->entries[i]->run.job.status.id);
     pthread_mutex_unlock(&replays->lock);
     if (id[0])

@@ -108,6 +108,13 @@ static void place_add(struct replay_run *run, const struct replay_place *place)
     run->places[run->place_count++] = *place;
 }
 
+/* Also while nobody looks, so that the first who does is told something. */
+static double speed_measure(struct replay_run *run)
+{
+    const struct replay_status *status = &run->job.status;
+    return replay_speed(&run->speed, status->readings + status->withdrawn, clock_monotonic_ms());
+}
+
 /* ---- the job's thread ---- */
 
 uint64_t replay_run_spanned(struct replay_run *run, uint64_t first_seq, uint64_t last_seq)
@@ -267,6 +274,7 @@ void replay_run_passed(struct replay_run *run, uint64_t next_seq)
     pthread_mutex_lock(&run->lock);
     place_add(run, &place);
     places_pass(run);
+    speed_measure(run);
     pthread_mutex_unlock(&run->lock);
     save_when_due(run);
 }
@@ -328,7 +336,7 @@ void replay_run_status(struct replay_run *run, struct replay_status *out)
     places_pass(run);
     *out = run->job.status;
     if (out->state == REPLAY_RUNNING) {
-        out->readings_per_s = replay_speed(&run->speed, out->readings + out->withdrawn, now);
+        out->readings_per_s = speed_measure(run);
         if (run->waits_for[0])
             snprintf(out->why, sizeof out->why, "%s", run->waits_for);
         else if (run->blocked_ms && now - run->blocked_ms >= BLOCKED_TELL_MS)

@@ -34,8 +34,12 @@ static void cell_value(const struct batch *batch, uint32_t row, char *out, size_
     if (batch->has_value[row])
         snprintf(number, sizeof number, "%.10g", batch_value(batch, row));
     struct bytes unit = batch->strings[batch->unit[row]];
-    snprintf(out, size, "%s %.*s %s", number, (int)unit.size, (const char *)unit.data,
-             quality_name((enum quality)batch->quality[row]));
+    struct buffer flags = {0};
+    flags_format(batch->flags[row], &flags);
+    snprintf(out, size, "%s %.*s %s%s%.*s", number, (int)unit.size, (const char *)unit.data,
+             quality_name((enum quality)batch->quality[row]), flags.size ? " " : "",
+             (int)flags.size, flags.size ? (const char *)flags.data : "");
+    buffer_fini(&flags);
 }
 
 /* As a store that keeps the highest version of a key, the last among equals. */

@@ -143,7 +143,8 @@ static void a_key_that_is_no_longer_yielded_is_withdrawn(void **state)
     replay(kit, REPLAY_AGAIN);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "withdrawn");
-    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"), "2.001 m3 good");
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"),
+                        "2.001 m3 good reverse");
     assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
     /* And back: the first keys are readings again. */
     rkit_config(kit, RIGHT_UNIT);
@@ -258,6 +259,57 @@ static void only_messages_of_the_topic_are_decoded_again(void **state)
     rkit_replay(kit, &request);
     assert_int_equal(kit->status.readings, 1);
     assert_string_equal(rkit_cell(&kit->sink, "other/m9 volume.total 9000"), "0.009 m3 good");
+}
+
+/* A late reading, and the raw log before it gone. */
+static void late_reading_alone(struct replay_kit *kit)
+{
+    struct err err;
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"t\":9000,\"v\":9}");
+    rkit_decode(kit); /* saves the memory before message 2 */
+    rkit_restart(kit, 0);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"t\":3000,\"v\":3}");
+    rkit_decode(kit);
+    struct journal *raw = rawlog_journal(kit->rawlog);
+    assert_int_equal(journal_retain(raw, 2, 0, 0, clock_wall_ms(), &err), 0);
+    assert_int_equal(journal_first_seq(raw), 2);
+}
+
+static void the_memory_of_the_present_configuration_is_used(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    late_reading_alone(kit);
+    replay(kit, REPLAY_AGAIN);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 3000"), "3 m3 good late");
+    assert_int_equal(rkit_cells(&kit->sink), 1);
+}
+
+static void the_memory_of_another_configuration_is_not_used(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    late_reading_alone(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    replay(kit, REPLAY_AGAIN);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 3000"), "0.003 m3 good");
+}
+
+static void what_came_before_the_span_is_remembered(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, WRONG_UNIT);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"t\":9000,\"v\":9}");
+    usleep(20000);
+    int64_t from_ms = clock_wall_ms();
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"t\":3000,\"v\":3}");
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    request.from_ms = from_ms;
+    rkit_replay(kit, &request);
+    assert_int_equal(rkit_cells(&kit->sink), 1);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 3000"), "0.003 m3 good late");
 }
 
 static void damage_in_the_raw_log_takes_no_reading_away(void **state)
@@ -430,6 +482,9 @@ int main(void)
         TEST(a_dry_run_says_what_would_change),
         TEST(a_message_is_chosen_whole_by_its_old_or_new_names),
         TEST(only_messages_of_the_topic_are_decoded_again),
+        TEST(the_memory_of_the_present_configuration_is_used),
+        TEST(the_memory_of_another_configuration_is_not_used),
+        TEST(what_came_before_the_span_is_remembered),
         TEST(damage_in_the_raw_log_takes_no_reading_away),
         TEST(a_new_configuration_takes_over_in_the_middle),
         TEST(a_killed_job_ends_with_the_same_store),
