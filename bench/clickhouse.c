@@ -109,7 +109,7 @@ static void make_blocks(struct bench *bench)
 {
     struct split_limits limits = {1, 1000000, 64 << 20, bench->shape.ts_min_ms,
                                   bench->shape.ts_max_ms};
-    struct block_encoder *encoder = block_encoder_new(&bench->shape, (struct identity){1});
+    struct block_encoder *encoder = block_encoder_new((struct identity){1});
     for (uint32_t i = 0; i < bench->units; i++) {
         struct split split;
         split_init(&split, &bench->unit[i], &limits);
@@ -118,7 +118,8 @@ static void make_blocks(struct bench *bench)
         for (uint32_t part = 0; part < split.part_count; part++) {
             struct block *block = &bench->blocks[bench->block_count++];
             *block = (struct block){0};
-            block_encode(encoder, &split, split.parts[part].first, split.parts[part].count, block);
+            block_encode(encoder, &bench->shape, &split, split.parts[part].first,
+                         split.parts[part].count, block);
         }
         split_fini(&split);
     }

@@ -90,7 +90,7 @@ static void measure(const char *name, const char *version, const char *table,
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    struct block_encoder *encoder = block_encoder_new(&shape, (struct identity){42});
+    struct block_encoder *encoder = block_encoder_new((struct identity){42});
     struct split_limits limits = {1, 200000, 64 << 20, shape.ts_min_ms, shape.ts_max_ms};
     struct block block = {0};
     struct split split = {0};
@@ -104,7 +104,8 @@ static void measure(const char *name, const char *version, const char *table,
         raw = body = 0;
         start = clock_monotonic_ns();
         for (uint32_t i = 0; i < split.part_count; i++) {
-            block_encode(encoder, &split, split.parts[i].first, split.parts[i].count, &block);
+            block_encode(encoder, &shape, &split, split.parts[i].first, split.parts[i].count,
+                         &block);
             raw += block.raw_size;
             body += block.body.size;
         }
@@ -116,7 +117,7 @@ static void measure(const char *name, const char *version, const char *table,
            (double)raw / (double)unit->rows, (double)body / (double)unit->rows);
     qsort(split.rows, split.row_count, sizeof *split.rows, compare_arrival);
     int64_t start = clock_monotonic_ns();
-    block_encode(encoder, &split, 0, split.row_count, &block);
+    block_encode(encoder, &shape, &split, 0, split.row_count, &block);
     printf("%s in order of arrival: encode %.2f M rows/s, %.2f sent bytes/row\n", name,
            rate(split.row_count, clock_monotonic_ns() - start),
            (double)block.body.size / (double)block.rows);

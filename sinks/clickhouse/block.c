@@ -2,7 +2,8 @@
  *
  * A Native block, column after column:
  *   varint columns | varint rows | for each column: name, type, values
- * Each column is gathered from the batches in the order of the rows. One thread.
+ * Each column is gathered from the batches in the order of the rows, and what fills whole frames is
+ * compressed while it is in the processor's cache. One thread.
  */
 #include "sinks/clickhouse/block.h"
 
@@ -19,7 +20,9 @@ enum { LEVEL = 1, GENERATION_BITS = 20, MS_PER_S = 1000 };
 struct block_encoder {
     const struct table_shape *shape;
     struct framer *framer;
-    struct buffer raw;
+    struct buffer raw; /* what does not fill a frame yet, and a column in the making */
+    XXH3_state_t *hash;
+    size_t raw_size; /* of the block so far, without `raw` */
     char gateway[IDENTITY_TEXT_SIZE];
     struct text_scratch scratch;
     struct columns columns;
@@ -35,11 +38,12 @@ void block_fini(struct block *block)
     *block = (struct block){0};
 }
 
-struct block_encoder *block_encoder_new(const struct table_shape *shape, struct identity gateway)
+struct block_encoder *block_encoder_new(struct identity gateway)
 {
     struct block_encoder *encoder = mem_zalloc(sizeof *encoder);
-    encoder->shape = shape;
     encoder->framer = framer_new(FRAME_ZSTD, LEVEL);
+    encoder->hash = XXH3_createState();
+    gw_assert(encoder->hash);
     identity_format(gateway, encoder->gateway);
     string_table_init(&encoder->flag_texts);
     return encoder;
@@ -50,6 +54,7 @@ void block_encoder_free(struct block_encoder *encoder)
     if (!encoder)
         return;
     framer_free(encoder->framer);
+    XXH3_freeState(encoder->hash);
     buffer_fini(&encoder->raw);
     text_scratch_fini(&encoder->scratch);
     columns_fini(&encoder->columns);
@@ -269,17 +274,37 @@ static void put_column(struct block_encoder *encoder, enum table_column_id id)
     }
 }
 
-static void put_block(struct block_encoder *encoder)
+/* Frames are cut where they always were: the bytes do not depend on columns. */
+static void put_frames(struct block_encoder *encoder, bool all, struct buffer *out)
+{
+    struct buffer *raw = &encoder->raw;
+    size_t size = all ? raw->size : raw->size - raw->size % FRAME_RAW_MAX;
+    if (size == 0)
+        return;
+    XXH3_128bits_update(encoder->hash, raw->data, size);
+    framer_add(encoder->framer, bytes_of(raw->data, size), out);
+    encoder->raw_size += size;
+    raw->size -= size;
+    memmove(raw->data, raw->data + size, raw->size);
+}
+
+static void put_block(struct block_encoder *encoder, struct buffer *out)
 {
     uint32_t columns = 0;
     for (int id = 0; id < COLUMN_COUNT; id++)
         columns += encoder->shape->columns[id].wire != WIRE_ABSENT;
     buffer_clear(&encoder->raw);
+    encoder->raw_size = 0;
+    XXH3_128bits_reset(encoder->hash);
     buffer_varint(&encoder->raw, columns);
     buffer_varint(&encoder->raw, encoder->columns.count);
-    for (int id = 0; id < COLUMN_COUNT; id++)
-        if (encoder->shape->columns[id].wire != WIRE_ABSENT)
-            put_column(encoder, (enum table_column_id)id);
+    for (int id = 0; id < COLUMN_COUNT; id++) {
+        if (encoder->shape->columns[id].wire == WIRE_ABSENT)
+            continue;
+        put_column(encoder, (enum table_column_id)id);
+        put_frames(encoder, false, out);
+    }
+    put_frames(encoder, true, out);
 }
 
 static void reserve(struct block_encoder *encoder, uint32_t count)
@@ -293,18 +318,18 @@ static void reserve(struct block_encoder *encoder, uint32_t count)
     encoder->capacity = count;
 }
 
-void block_encode(struct block_encoder *encoder, const struct split *split, uint32_t first,
-                  uint32_t count, struct block *out)
+void block_encode(struct block_encoder *encoder, const struct table_shape *shape,
+                  const struct split *split, uint32_t first, uint32_t count, struct block *out)
 {
     gw_assert(count > 0 && first <= split->row_count && count <= split->row_count - first);
     reserve(encoder, count);
+    encoder->shape = shape;
     columns_gather(&encoder->columns, split, first, count);
-    put_block(encoder);
-    XXH128_hash_t hash = XXH3_128bits(encoder->raw.data, encoder->raw.size);
+    buffer_clear(&out->body);
+    put_block(encoder, &out->body);
+    XXH128_hash_t hash = XXH3_128bits_digest(encoder->hash);
     snprintf(out->token, sizeof out->token, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
     out->rows = count;
-    out->raw_size = encoder->raw.size;
-    buffer_clear(&out->body);
-    framer_add(encoder->framer, buffer_bytes(&encoder->raw), &out->body);
+    out->raw_size = encoder->raw_size;
 }

@@ -23,11 +23,11 @@ void block_fini(struct block *block); /* accepts a zeroed object */
 
 /* Scratch memory and the compressor, kept between blocks. */
 struct block_encoder;
-struct block_encoder *block_encoder_new(const struct table_shape *shape, struct identity gateway);
+struct block_encoder *block_encoder_new(struct identity gateway);
 void block_encoder_free(struct block_encoder *encoder); /* accepts null */
 /* Rows [first, first+count) of the split, count > 0: a part, or a piece of one. Replaces what *out
- * holds and keeps its memory. `shape` of new is borrowed and outlives the encoder. */
-void block_encode(struct block_encoder *encoder, const struct split *split, uint32_t first,
-                  uint32_t count, struct block *out);
+ * holds and keeps its memory. */
+void block_encode(struct block_encoder *encoder, const struct table_shape *shape,
+                  const struct split *split, uint32_t first, uint32_t count, struct block *out);
 
 #endif

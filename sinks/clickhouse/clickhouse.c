@@ -125,7 +125,9 @@ static void open_handles(struct sink *sink)
 
 static void on_tick(uv_timer_t *timer)
 {
-    ch_watch_tick(container_of(timer, struct sink, tick));
+    struct sink *sink = container_of(timer, struct sink, tick);
+    ch_watch_tick(sink);
+    ch_send_rest(sink);
 }
 
 static void on_kick(uv_timer_t *timer)
@@ -237,6 +239,7 @@ static void clickhouse_fini(struct sink *sink)
     if (sink == NULL)
         return;
     gw_assert(sink->works == NULL && sink->encoding == 0);
+    ch_send_rest(sink);
     http_client_free(sink->client);
     ch_hosts_fini(&sink->hosts);
     free(sink->memory_path);

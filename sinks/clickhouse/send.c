@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "sinks/clickhouse/state.h"
 
-enum { JOBS_MAX = 2, BLOCK_RAW_BYTES_MAX = 64 << 20 };
+enum { BLOCK_RAW_BYTES_MAX = 64 << 20 };
 
 static void count(_Atomic uint64_t *counter, uint64_t more)
 {
@@ -335,10 +335,40 @@ static void queue_parts(struct sink *sink, struct ch_work *work)
     answer_if_done(sink, work); /* a unit without readings */
 }
 
+/* One is free whenever a job may begin. */
+static struct block_encoder *encoder_lend(struct sink *sink)
+{
+    for (int i = 0; i < CH_JOBS_MAX; i++) {
+        struct block_encoder *encoder = sink->encoders[i];
+        sink->encoders[i] = NULL;
+        if (encoder)
+            return encoder;
+    }
+    return block_encoder_new(sink->host->identity);
+}
+
+static void encoder_take_back(struct sink *sink, struct block_encoder *encoder)
+{
+    int i = 0;
+    while (sink->encoders[i])
+        i++;
+    gw_assert(i < CH_JOBS_MAX);
+    sink->encoders[i] = encoder;
+}
+
+void ch_send_rest(struct sink *sink)
+{
+    for (int i = 0; sink->works == NULL && i < CH_JOBS_MAX; i++) {
+        block_encoder_free(sink->encoders[i]);
+        sink->encoders[i] = NULL;
+    }
+}
+
 static void on_encoded(struct ch_work *work)
 {
     struct sink *sink = work->sink;
     sink->encoding--;
+    encoder_take_back(sink, work->encoder);
     if (sink->closing) {
         works_drop(sink, work);
         ch_sink_finish_closing(sink);
@@ -351,10 +381,11 @@ static void on_encoded(struct ch_work *work)
 void ch_send_more(struct sink *sink)
 {
     struct ch_part *part;
-    for (struct ch_work *work = sink->works; work && sink->encoding < JOBS_MAX; work = work->next)
+    for (struct ch_work *work = sink->works; work && sink->encoding < CH_JOBS_MAX;
+         work = work->next)
         if (!work->encoding && !work->encoded) {
             sink->encoding++;
-            ch_work_encode(work, sink->host->loop, on_encoded);
+            ch_work_encode(work, sink->host->loop, encoder_lend(sink), on_encoded);
         }
     while (!sink->closing && (part = queue_next(sink))) {
         struct ch_host *host =

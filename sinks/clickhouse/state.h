@@ -12,6 +12,8 @@
 #include "sinks/clickhouse/probe.h"
 #include "sinks/clickhouse/work.h"
 
+enum { CH_JOBS_MAX = 2 };
+
 /* What we ask a host in the background. */
 struct ch_watch {
     struct sink *sink;
@@ -37,8 +39,9 @@ struct sink {
     char *memory_path;
     bool memory_changed, rewound_at_start, has_stranger;
 
-    struct ch_work *works; /* open, encoding or kept; oldest first */
-    uint32_t encoding;     /* jobs on worker threads */
+    struct ch_work *works;                       /* open, encoding or kept; oldest first */
+    uint32_t encoding;                           /* jobs on worker threads */
+    struct block_encoder *encoders[CH_JOBS_MAX]; /* not lent to a job; kept while there is work */
     struct ch_part *queue, **queue_end;
     uint64_t epoch;         /* grows when kept blocks are void: a rewind, another shape */
     uint64_t again_through; /* up to here blocks may be gone that servers know as stored */
@@ -71,6 +74,8 @@ void ch_send_unit(struct sink *sink, struct unit *unit);
 void ch_send_more(struct sink *sink);
 /* The host's table was looked at: blocks that waited for that go on, or fail. */
 void ch_send_checked(struct sink *sink, struct ch_host *host, const struct ch_probe *probe);
+/* Between bursts of units their memory is given back. */
+void ch_send_rest(struct sink *sink);
 /* Everything that is open is answered CLOSED. */
 void ch_send_give_up(struct sink *sink);
 

@@ -96,19 +96,13 @@ static void make_parts(struct ch_work *work)
     }
 }
 
-/* Parts come by shard: one encoder at a time. */
 static void encode_parts(struct ch_work *work)
 {
-    struct block_encoder *encoder = NULL;
     for (uint32_t i = 0; i < work->part_count; i++) {
         struct ch_part *part = &work->parts[i];
-        if (i == 0 || part->shard != part[-1].shard) {
-            block_encoder_free(encoder);
-            encoder = block_encoder_new(&work->shapes[part->shard], work->gateway);
-        }
-        block_encode(encoder, &work->split, part->rows.first, part->rows.count, &part->block);
+        block_encode(work->encoder, &work->shapes[part->shard], &work->split, part->rows.first,
+                     part->rows.count, &part->block);
     }
-    block_encoder_free(encoder);
 }
 
 /* On a worker thread. */
@@ -132,9 +126,11 @@ static void on_job_done(uv_work_t *job, int status)
     work->done(work);
 }
 
-void ch_work_encode(struct ch_work *work, uv_loop_t *loop, void (*done)(struct ch_work *work))
+void ch_work_encode(struct ch_work *work, uv_loop_t *loop, struct block_encoder *encoder,
+                    void (*done)(struct ch_work *work))
 {
     gw_assert(!work->encoding && !work->encoded);
+    work->encoder = encoder;
     work->encoding = true;
     work->done = done;
     gw_assert(uv_queue_work(loop, &work->job, do_job, on_job_done) == 0);
@@ -154,8 +150,9 @@ static void encode_sent(struct ch_part *part)
 {
     struct ch_work *work = part->work;
     split_again(work);
-    struct block_encoder *encoder = block_encoder_new(&work->shapes[part->shard], work->gateway);
-    block_encode(encoder, &work->split, part->sent.first, part->sent.count, &part->block);
+    struct block_encoder *encoder = block_encoder_new(work->gateway);
+    block_encode(encoder, &work->shapes[part->shard], &work->split, part->sent.first,
+                 part->sent.count, &part->block);
     block_encoder_free(encoder);
 }
 

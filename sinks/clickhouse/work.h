@@ -57,6 +57,7 @@ struct ch_work {
     bool split_made;
 
     uv_work_t job;
+    struct block_encoder *encoder; /* only while encoding */
     void (*done)(struct ch_work *work);
 };
 
@@ -66,8 +67,9 @@ struct ch_work *ch_work_new(const struct unit *unit, const struct split_limits *
 void ch_work_free(struct ch_work *work); /* accepts null; not while encoding */
 bool ch_work_is(const struct ch_work *work, const struct unit *unit);
 
-/* Split and encode on a worker thread; done() on the loop. */
-void ch_work_encode(struct ch_work *work, uv_loop_t *loop, void (*done)(struct ch_work *work));
+/* Split and encode on a worker thread; done() on the loop. The encoder is the work's until then. */
+void ch_work_encode(struct ch_work *work, uv_loop_t *loop, struct block_encoder *encoder,
+                    void (*done)(struct ch_work *work));
 
 /* The part failed for its content: begin to halve it, or put the next piece into its block. False:
  * nothing is left to send. On the calling thread: rare, and one piece at a time. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "model/utf8.h"
 #include "sinks/clickhouse/block.h"
@@ -278,7 +279,7 @@ static void assert_unit_comes_back(struct unit *unit, const struct table_shape *
     struct split split;
     struct block block = {0};
     struct split_limits limits = limits_of(shape);
-    struct block_encoder *encoder = block_encoder_new(shape, gateway);
+    struct block_encoder *encoder = block_encoder_new(gateway);
     split_init(&split, unit, &limits);
     assert_int_equal(split.part_count, 1);
     static const uint32_t pieces[] = {1, 2, 7, 500, UINT32_MAX};
@@ -286,7 +287,7 @@ static void assert_unit_comes_back(struct unit *unit, const struct table_shape *
         for (uint32_t first = 0; first < split.row_count; first += 1 + split.row_count / 3) {
             uint32_t left = split.row_count - first;
             uint32_t count = pieces[i] < left ? pieces[i] : left;
-            block_encode(encoder, &split, first, count, &block);
+            block_encode(encoder, shape, &split, first, count, &block);
             assert_block(&(struct expectation){&split, shape, first}, &block, count);
         }
     block_fini(&block);
@@ -316,18 +317,18 @@ static void the_same_rows_give_the_same_bytes_and_token(void **state)
     struct unit unit = make_unit(3, 2000, 300);
     struct split first, second;
     struct block a = {0}, b = {0}, c = {0};
-    struct block_encoder *used = block_encoder_new(&shape, gateway);
+    struct block_encoder *used = block_encoder_new(gateway);
     split_init(&first, &unit, &limits);
     split_init(&second, &unit, &limits); /* as after a restart */
-    block_encode(used, &first, 0, first.row_count, &a);
-    block_encode(used, &first, 0, first.row_count - 1, &c);
+    block_encode(used, &shape, &first, 0, first.row_count, &a);
+    block_encode(used, &shape, &first, 0, first.row_count - 1, &c);
     assert_string_not_equal(a.token, c.token);
-    struct block_encoder *fresh = block_encoder_new(&shape, gateway);
-    block_encode(fresh, &second, 0, second.row_count, &b);
+    struct block_encoder *fresh = block_encoder_new(gateway);
+    block_encode(fresh, &shape, &second, 0, second.row_count, &b);
     assert_true(bytes_equal(buffer_bytes(&a.body), buffer_bytes(&b.body)));
     assert_string_equal(a.token, b.token);
     assert_int_equal(strlen(a.token), BLOCK_TOKEN_SIZE - 1);
-    block_encode(used, &first, 0, first.row_count, &c);
+    block_encode(used, &shape, &first, 0, first.row_count, &c);
     assert_true(bytes_equal(buffer_bytes(&a.body), buffer_bytes(&c.body)));
     block_encoder_free(used);
     block_encoder_free(fresh);
@@ -336,6 +337,40 @@ static void the_same_rows_give_the_same_bytes_and_token(void **state)
     block_fini(&c);
     split_fini(&first);
     split_fini(&second);
+    unit_free(&unit);
+}
+
+/* However large the columns are; a retry by an earlier version has the same bytes. */
+static void frames_are_cut_every_mebibyte(void **state)
+{
+    (void)state;
+    struct table_shape shape = shape_of("18.16.1", describe_old);
+    struct split_limits limits = limits_of(&shape);
+    struct unit unit = make_unit(10, 10000, 300);
+    struct split split;
+    struct block block = {0};
+    struct buffer raw = {0}, again = {0};
+    struct err err;
+    struct block_encoder *encoder = block_encoder_new(gateway);
+    split_init(&split, &unit, &limits);
+    block_encode(encoder, &shape, &split, 0, split.row_count, &block);
+    assert_true(block.raw_size > 8 * FRAME_RAW_MAX);
+    assert_int_equal(frame_decode(buffer_bytes(&block.body), &raw, &err), 0);
+    assert_int_equal(raw.size, block.raw_size);
+    struct framer *framer = framer_new(FRAME_ZSTD, 1);
+    framer_add(framer, buffer_bytes(&raw), &again);
+    assert_true(bytes_equal(buffer_bytes(&again), buffer_bytes(&block.body)));
+    XXH128_hash_t hash = XXH3_128bits(raw.data, raw.size);
+    char token[BLOCK_TOKEN_SIZE];
+    snprintf(token, sizeof token, "%016llx%016llx", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+    assert_string_equal(block.token, token);
+    framer_free(framer);
+    block_encoder_free(encoder);
+    block_fini(&block);
+    buffer_fini(&raw);
+    buffer_fini(&again);
+    split_fini(&split);
     unit_free(&unit);
 }
 
@@ -348,14 +383,14 @@ static void another_gateway_or_generation_has_another_token(void **state)
     struct unit unit = make_unit(1, 50, 5);
     struct split split;
     struct block a = {0}, b = {0};
-    struct block_encoder *encoder = block_encoder_new(&shape, gateway);
-    struct block_encoder *other = block_encoder_new(&shape, (struct identity){1});
+    struct block_encoder *encoder = block_encoder_new(gateway);
+    struct block_encoder *other = block_encoder_new((struct identity){1});
     split_init(&split, &unit, &limits);
-    block_encode(encoder, &split, 0, 50, &a);
-    block_encode(other, &split, 0, 50, &b);
+    block_encode(encoder, &shape, &split, 0, 50, &a);
+    block_encode(other, &shape, &split, 0, 50, &b);
     assert_string_not_equal(a.token, b.token);
     unit.generation++;
-    block_encode(encoder, &split, 0, 50, &b);
+    block_encode(encoder, &shape, &split, 0, 50, &b);
     assert_string_not_equal(a.token, b.token);
     block_encoder_free(encoder);
     block_encoder_free(other);
@@ -370,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_is_the_readings),
         cmocka_unit_test(the_same_rows_give_the_same_bytes_and_token),
+        cmocka_unit_test(frames_are_cut_every_mebibyte),
         cmocka_unit_test(another_gateway_or_generation_has_another_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
