@@ -54,6 +54,12 @@ static void help_of_every_verb_goes_to_standard_output(void **state)
         "tidegate journal show --help",
         "tidegate deadletter ls -h",
         "tidegate deadletter show --help",
+        "tidegate deadletter retry --help",
+        "tidegate replay --help",
+        "tidegate replay ls --help",
+        "tidegate replay stop --help",
+        "tidegate replay resume -h",
+        "tidegate replay forget --help",
     };
     struct cli_kit *fixture = *state;
     for (size_t i = 0; i < array_count(lines); i++) {

@@ -69,11 +69,23 @@ static int handle_wait(void *arg, const struct admin_request *request, struct bu
     return 200;
 }
 
+static int handle_echo(void *arg, const struct admin_request *request, struct buffer *body)
+{
+    (void)arg;
+    buffer_add_bytes(body, admin_body(request));
+    return body->size > 60000 ? 409 : 200;
+}
+
 static const struct admin_route routes[] = {
     {.path = "/text", .content_type = "text/plain", .handle = handle_text},
     {.path = "/unready", .content_type = "text/plain", .handle = handle_unready},
     {.path = "/empty", .content_type = "text/plain", .handle = handle_empty},
     {.path = "/wait", .content_type = "text/plain", .handle = handle_wait},
+    {.path = "/echo", .content_type = "application/json", .post = handle_echo},
+    {.path = "/both",
+     .content_type = "application/json",
+     .handle = handle_text,
+     .post = handle_echo},
     {0},
 };
 
@@ -261,6 +273,121 @@ static void bodies_are_refused(void **state)
         free(request);
     }
     assert_serves(*state);
+}
+
+/* ---- POST ---- */
+
+static char *post(const struct fixture *fixture, const char *path, const char *headers,
+                  const char *body)
+{
+    char *request = mem_printf("POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s"
+                               "Content-Length: %zu\r\n\r\n%s",
+                               path, headers, strlen(body), body);
+    char *answer = ask(fixture, bytes_text(request));
+    free(request);
+    return answer;
+}
+
+static void a_post_of_json_reaches_its_handler(void **state)
+{
+    static const char *const types[] = {"Content-Type: application/json\r\n",
+                                        "content-type: Application/JSON; charset=utf-8\r\n"};
+    for (size_t i = 0; i < array_count(types); i++) {
+        char *answer = post(*state, "/echo", types[i], "{\"a\": 1}");
+        assert_int_equal(status_of(answer), 200);
+        assert_non_null(strstr(answer, "\r\n\r\n{\"a\": 1}"));
+        free(answer);
+    }
+}
+
+static void a_large_post_comes_whole_and_a_larger_one_is_refused(void **state)
+{
+    static const struct {
+        size_t size;
+        int status;
+    } cases[] = {{60001, 409}, {65536, 409}, {65537, 413}, {1000000, 413}};
+    for (size_t i = 0; i < array_count(cases); i++) {
+        char *body = mem_zalloc(cases[i].size + 1);
+        memset(body, 'x', cases[i].size);
+        char *answer = post(*state, "/echo", "Content-Type: application/json\r\n", body);
+        assert_int_equal(status_of(answer), cases[i].status);
+        if (cases[i].status == 409) {
+            assert_non_null(strstr(answer, "Content-Type: text/plain\r\n"));
+            assert_int_equal(strlen(strstr(answer, "\r\n\r\n") + 4), cases[i].size);
+        }
+        free(answer);
+        free(body);
+    }
+    assert_serves(*state);
+}
+
+/* A form or a script of a page elsewhere can send the first two kinds unasked, and cannot hide the
+ * others. */
+static void what_a_browser_sends_for_a_page_is_refused(void **state)
+{
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {
+        {"", 415},
+        {"Content-Type: text/plain\r\n", 415},
+        {"Content-Type: application/x-www-form-urlencoded\r\n", 415},
+        {"Content-Type: application/jsonp\r\n", 415},
+        {"Content-Type: application/json\r\nOrigin: http://evil.example\r\n", 403},
+        {"Content-Type: application/json\r\nOrigin: null\r\n", 403},
+        {"Content-Type: application/json\r\nSec-Fetch-Site: cross-site\r\n", 403},
+    };
+    for (size_t i = 0; i < array_count(cases); i++) {
+        char *answer = post(*state, "/echo", cases[i].headers, "{}");
+        if (status_of(answer) != cases[i].status)
+            fail_msg("%s: %s", cases[i].headers, answer);
+        free(answer);
+    }
+}
+
+static void a_post_without_a_length_is_refused(void **state)
+{
+    static const char *const rests[] = {
+        "\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < array_count(rests); i++) {
+        char *request = mem_printf("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                   "Content-Type: application/json\r\n%s",
+                                   rests[i]);
+        int status = ask_status(*state, request);
+        if (status != 411 && status != 400)
+            fail_msg("%s: %d", rests[i], status);
+        free(request);
+    }
+    assert_serves(*state);
+}
+
+static void each_path_has_its_methods(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *answer =
+        ask(fixture, bytes_text("GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert_int_equal(status_of(answer), 405);
+    assert_non_null(strstr(answer, "Allow: POST\r\n"));
+    free(answer);
+    answer = ask(fixture, bytes_text("PUT /both HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert_non_null(strstr(answer, "Allow: GET, HEAD, POST\r\n"));
+    free(answer);
+    answer = post(fixture, "/nowhere", "Content-Type: application/json\r\n", "{}");
+    assert_int_equal(status_of(answer), 404);
+    free(answer);
+}
+
+static void a_post_that_is_cut_short_reaches_nobody(void **state)
+{
+    const struct fixture *fixture = *state;
+    int fd = client_open(fixture);
+    client_send(fd, bytes_text("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                               "application/json\r\nContent-Length: 100\r\n\r\n{\"a\""));
+    close(fd);
+    assert_serves(fixture);
 }
 
 static void large_requests_are_refused(void **state)
@@ -469,6 +596,12 @@ int main(void)
         TEST(other_methods_are_refused),
         TEST(paths_match_exactly),
         TEST(bodies_are_refused),
+        TEST(a_post_of_json_reaches_its_handler),
+        TEST(a_large_post_comes_whole_and_a_larger_one_is_refused),
+        TEST(what_a_browser_sends_for_a_page_is_refused),
+        TEST(a_post_without_a_length_is_refused),
+        TEST(each_path_has_its_methods),
+        TEST(a_post_that_is_cut_short_reaches_nobody),
         TEST(large_requests_are_refused),
         TEST(malformed_requests_do_no_harm),
         TEST(pipelined_requests_are_answered_in_order),
