@@ -58,9 +58,9 @@ static int part_move(const struct disk *disk, const char *data, const char *part
 
 int data_renew(const struct disk *disk, const char *data, struct buffer *where, struct err *err)
 {
-    /* The journal goes last: a crash in between leaves cursors that are gone, never cursors of
-     * another journal. */
-    static const char *const parts[] = {"cursors", "state", "journal"};
+    /* The journal goes last: a crash in between leaves cursors and replays that are gone, never
+     * those of another journal. */
+    static const char *const parts[] = {"cursors", "replays", "state", "journal"};
     int fd;
     int rc = lock_take(disk, data, &fd, err);
     if (rc)

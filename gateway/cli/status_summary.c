@@ -268,6 +268,26 @@ static void capture_line(const struct yaml_node *capture, struct buffer *out)
     }
 }
 
+static void replay_line(const struct yaml_node *replay, struct buffer *out)
+{
+    buffer_printf(out, "replay    %s to %s: %.1f %%, %s readings, %.0f/s",
+                  answer_text(replay, "id"),
+                  *answer_text(replay, "sink") ? answer_text(replay, "sink") : "nobody (dry run)",
+                  100 * answer_number(replay, "share"), answer_text(replay, "readings"),
+                  answer_number(replay, "readings_per_s"));
+    if (!yaml_is_null(answer_member(replay, "seconds_left"))) {
+        buffer_add_text(out, ", ");
+        age_print(answer_number(replay, "seconds_left"), out);
+        buffer_add_text(out, " left");
+    }
+    buffer_add_text(out, "\n");
+    if (*answer_text(replay, "why")) {
+        buffer_add_text(out, "          why: ");
+        cli_wrap(out, 15, answer_text(replay, "why"));
+        buffer_add_text(out, "\n");
+    }
+}
+
 static void disk_line(const struct yaml_node *now, struct buffer *out)
 {
     const struct yaml_node *disk = answer_member(now, "disk");
@@ -305,6 +325,7 @@ void status_summary(const struct yaml_node *before, const struct yaml_node *now,
     received_line(before, now, seconds, out);
     decoded_line(before, now, seconds, out);
     list_print(answer_member(now, "lanes"), lane_line, out);
+    list_print(answer_member(now, "replays"), replay_line, out);
     list_print(answer_member(now, "orphan_cursors"), orphan_line, out);
     outlook_line(now, out);
     disk_line(now, out);
