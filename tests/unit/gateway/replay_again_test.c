@@ -3,6 +3,7 @@
  * History decoded again after a mapping was mended: what a store ends with, what is taken away, and
  * what a later replay sends.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "lib/fault_disk.h"
 #include "lib/replay_kit.h"
 
 #define WRONG_UNIT                                                                                 \
@@ -350,6 +352,62 @@ static void a_new_configuration_takes_over_in_the_middle(void **state)
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 10000"), "10.002 m3 good");
 }
 
+static void two_sinks_are_corrected_at_once(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct err err;
+    char first[REPLAY_ID_SIZE], second[REPLAY_ID_SIZE], other[] = "other";
+    rkit_config(kit, RIGHT_UNIT);
+    for (int i = 0; i < 20; i++) {
+        publish_round(kit, 1 + i);
+        rkit_decode(kit);
+    }
+    rkit_config(kit, OTHER_DEVICE);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    assert_int_equal(replay_begin(kit->replays, &request, first, &err), 0);
+    request.sink = other;
+    assert_int_equal(replay_begin(kit->replays, &request, second, &err), 0);
+    rkit_wait_state(kit, first, REPLAY_DONE);
+    rkit_wait_state(kit, second, REPLAY_DONE);
+    assert_int_equal(rkit_cells(&kit->sink), 20 * METERS);
+    assert_int_equal(rkit_cells(&kit->other), 20 * METERS);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 20000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->other, "acme/m1 volume.total 20000"), "withdrawn");
+    assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 20000"), "20.001 m3 good");
+}
+
+static void a_job_waits_while_its_log_has_no_room(void **state)
+{
+    struct replay_kit *kit = *state;
+    struct fault_disk fault;
+    struct err err;
+    char id[REPLAY_ID_SIZE];
+    fault_disk_init(&fault);
+    rkit_close(kit);
+    kit->disk = &fault.disk;
+    rkit_open(kit);
+    rkit_config(kit, WRONG_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    rkit_config(kit, RIGHT_UNIT);
+    fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
+    struct replay_request request = rkit_request(REPLAY_AGAIN);
+    assert_int_equal(replay_begin(kit->replays, &request, id, &err), 0);
+    int64_t until = clock_monotonic_ms() + 10000;
+    do {
+        rkit_wait_state(kit, id, REPLAY_RUNNING);
+        assert_true(clock_monotonic_ms() < until);
+    } while (strstr(kit->status.why, "No space left") == NULL);
+    assert_int_equal(kit->sink.batches, 0); /* the log is first */
+    fault_disk_fail(&fault, FAULT_ANY, 0, 0, false);
+    rkit_wait_state(kit, id, REPLAY_DONE);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
+    rkit_close(kit);
+    kit->disk = &disk_real;
+    rkit_open(kit);
+    fault_disk_fini(&fault);
+}
+
 static void a_killed_job_ends_with_the_same_store(void **state)
 {
     struct replay_kit *kit = *state;
@@ -487,6 +545,8 @@ int main(void)
         TEST(what_came_before_the_span_is_remembered),
         TEST(damage_in_the_raw_log_takes_no_reading_away),
         TEST(a_new_configuration_takes_over_in_the_middle),
+        TEST(two_sinks_are_corrected_at_once),
+        TEST(a_job_waits_while_its_log_has_no_room),
         TEST(a_killed_job_ends_with_the_same_store),
         TEST(what_was_decoded_again_goes_with_the_reading_log),
         TEST(dead_letters_are_decoded_after_the_mapping_was_mended),
