@@ -127,7 +127,7 @@ def a_server_that_lost_what_it_had_confirmed_gets_it_again(version):
         shutil.copytree(copy, data, symlinks=True)
         server.start()
         gateway.settled(messages=3500)
-        wait_until("what was lost is there again", lambda: same(gateway, server), 60, 0.5)
+        wait_until("what was lost is there again", lambda: same(gateway, server), 90, 0.5)  # asked once a minute
         assert_stores_equal(gateway, server)
 
 
