@@ -50,7 +50,7 @@ static void message_make(unsigned n, struct message *out, struct buffer *payload
         .topic = bytes_text("v1/acme/json"),
         .payload = buffer_bytes(payload),
         .properties = n % 5 ? (struct bytes){0} : bytes_of(properties, sizeof properties),
-        .flags = MESSAGE_RETAIN | (n % 3),
+        .flags = (uint8_t)(MESSAGE_RETAIN | (n % 3)),
         .protocol = n % 5 ? 4 : 5,
         .packet_id = (uint16_t)(n * 1000),
     };
