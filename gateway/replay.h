@@ -51,7 +51,9 @@ struct replay_status {
     int64_t started_ms, ended_ms;
     uint64_t first_seq, last_seq;           /* of the span; 0, 0: nothing lies in it */
     uint64_t next_seq;                      /* everything below is stored (or counted) */
-    uint64_t messages, readings, withdrawn; /* sent; of a dry run: that would be */
+    /* Sent; of a dry run: that would be. Withdrawn are also those that went before: another sink may
+     * not have heard of it. */
+    uint64_t messages, readings, withdrawn;
     uint64_t
         changed; /* readings that are not as the store should have them: of AGAIN and LETTERS */
     uint64_t damaged; /* sequence numbers in the span that damage took: reported, passed over */

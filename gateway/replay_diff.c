@@ -185,21 +185,35 @@ static void gone_send(struct replay_diff *diff, const struct gone *gone, struct 
 
 /* ---- all of it ---- */
 
-static void compare_all(struct replay_diff *diff)
+/* What was held under the key of a row of `now`. */
+struct before {
+    const struct batch *batch; /* null: nothing */
+    uint32_t row;
+    bool chosen;
+};
+
+static struct before *find_all(struct replay_diff *diff)
 {
     const struct batch *now = diff->now;
+    struct before *all = mem_alloc((now->count + 1) * sizeof *all);
     held_look_into(diff->held, now);
-    diff->whole = true;
     for (uint32_t row = 0; row < now->count; row++) {
         const struct held_slot *slot = held_find(diff->held, now, row);
-        if (!is_chosen(diff, now, row)) {
-            diff->whole = false;
-            continue;
+        all[row] = (struct before){.chosen = is_chosen(diff, now, row)};
+        if (slot) {
+            all[row].batch = diff->held->batches[slot->batch];
+            all[row].row = slot->row;
         }
-        const struct batch *before = slot ? diff->held->batches[slot->batch] : NULL;
-        if (before == NULL || !same_reading(now, row, before, slot->row))
-            example_tell(diff, before, slot ? slot->row : 0, now, row);
     }
+    return all;
+}
+
+static void row_send(struct replay_diff *diff, uint32_t row, const struct before *before,
+                     struct batch_builder *to)
+{
+    if (before->batch == NULL || !same_reading(diff->now, row, before->batch, before->row))
+        example_tell(diff, before->batch, before->row, diff->now, row);
+    replay_row_copy(diff->now, row, to);
 }
 
 void replay_diff_rows(struct replay_diff *diff, struct batch_builder *to)
@@ -208,16 +222,19 @@ void replay_diff_rows(struct replay_diff *diff, struct batch_builder *to)
     const struct batch *now = diff->now;
     size_t next = 0;
     diff->changed = 0;
-    compare_all(diff);
+    diff->whole = true;
+    struct before *before = find_all(diff);
     gone_collect(diff, &gone);
     for (uint32_t row = 0; row < now->count; row++) {
-        if (!is_chosen(diff, now, row))
+        diff->whole = diff->whole && before[row].chosen;
+        if (!before[row].chosen)
             continue;
         for (; next < gone.count && gone.items[next].seq <= now->seq[row]; next++)
             gone_send(diff, &gone.items[next], to);
-        replay_row_copy(now, row, to);
+        row_send(diff, row, &before[row], to);
     }
     for (; next < gone.count; next++)
         gone_send(diff, &gone.items[next], to);
+    free(before);
     free(gone.items);
 }
