@@ -268,10 +268,16 @@ void lane_park_step(struct lane *lane)
     lane_save(lane);
 }
 
+/* The journal is without it by then: should the destination lose it, only this tells. While the lane
+ * rewinds a confirmation tells nothing. */
 void lane_parked_stored(struct lane *lane, const struct unit *unit)
 {
     struct err err;
-    if (missed_remove(lane->missed, unit->first_seq, unit->last_seq, &err))
+    uint64_t first = unit->first_seq, last = unit->last_seq;
+    if (lane->rewinding)
+        return;
+    if (lane->settle.after_ms ? missed_confirmed(lane->missed, first, last, &err)
+                              : missed_remove(lane->missed, first, last, &err))
         log_event(LOG_WARN, "lane_missed_not_saved", "sink=%s why=\"%s\"", lane->host.name,
                   err.text);
     lane_missed_publish(lane);

@@ -205,6 +205,26 @@ int missed_remove(struct missed *missed, uint64_t first_seq, uint64_t last_seq, 
     return 0;
 }
 
+int missed_confirmed(struct missed *missed, uint64_t first_seq, uint64_t last_seq, struct err *err)
+{
+    struct missed_range *ranges = mem_alloc((3 * missed->count + 1) * sizeof *ranges);
+    size_t count = 0;
+    for (size_t i = 0; i < missed->count; i++) {
+        struct missed_range range = missed->ranges[i];
+        if (range.kind != MISSED_PARKED || last_seq < range.first_seq ||
+            first_seq > range.last_seq) {
+            ranges[count++] = range;
+            continue;
+        }
+        count += without(range, first_seq, last_seq, ranges + count);
+        range.kind = MISSED_UNSETTLED;
+        range.first_seq = range.first_seq > first_seq ? range.first_seq : first_seq;
+        range.last_seq = range.last_seq < last_seq ? range.last_seq : last_seq;
+        ranges[count++] = range;
+    }
+    return ranges_save(missed, ranges, count, err);
+}
+
 /* The PARKED range that holds `seq`, or null. */
 static const struct missed_range *range_of(const struct missed *missed, uint64_t seq)
 {

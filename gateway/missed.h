@@ -33,6 +33,8 @@ void missed_close(struct missed *missed); /* accepts null */
 int missed_add(struct missed *missed, const struct missed_range *range, struct err *err);
 /* These are at the destination after all, or come again. */
 int missed_remove(struct missed *missed, uint64_t first_seq, uint64_t last_seq, struct err *err);
+/* What of these is PARKED was confirmed after all: it is UNSETTLED now. */
+int missed_confirmed(struct missed *missed, uint64_t first_seq, uint64_t last_seq, struct err *err);
 /* Is all of it PARKED? */
 bool missed_covers(const struct missed *missed, uint64_t first_seq, uint64_t last_seq);
 /* The destination has what lies below `seq`: of the range that holds `seq` or ends there, that part

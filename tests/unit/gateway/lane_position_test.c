@@ -280,6 +280,33 @@ static void a_parked_unit_may_still_arrive(void **state)
     assert_int_equal(cursor_now().next_seq, 61);
 }
 
+static void a_parked_unit_that_arrives_may_still_be_lost_there(void **state)
+{
+    (void)state;
+    lane_world.config.when_full = WHEN_FULL_PARK;
+    world.settle_ms = 60000;
+    world.rows_max = 20;
+    world.silent = true;
+    batches(1, 60);
+    struct lane *lane = lane_make();
+    wait_until(cursor_now().unit_count == 1);
+    lane_park(lane, 31);
+    wait_until(lane_stats(lane)->settled_seq == 31);
+    assert_missed(1, 30);
+    world.silent = false;
+    wait_until(lane_stats(lane)->parked_messages == 10);
+    lane_end(lane, 1000);
+    struct missed_range *ranges;
+    assert_int_equal(missed_now(&ranges), 2);
+    for (size_t i = 0; i < 2; i++) {
+        bool arrived = ranges[i].kind == MISSED_UNSETTLED;
+        assert_int_equal(ranges[i].first_seq, arrived ? 1 : 21);
+        assert_int_equal(ranges[i].last_seq, arrived ? 20 : 30);
+    }
+    assert_int_not_equal(ranges[0].kind, ranges[1].kind);
+    free(ranges);
+}
+
 static void parked_units_are_gone_after_a_kill_and_stay_written_down(void **state)
 {
     (void)state;
@@ -463,10 +490,10 @@ int main(void)
         position_test(a_rewind_survives_a_kill_before_it_was_done),
         position_test(a_rewind_at_start_begins_at_what_has_settled),
         position_test(a_lane_that_may_park_goes_on_behind_what_it_leaves_out),
-        position_test(
-            a_lane_that_was_sent_back_can_be_parked_before_its_destination_starts),
+        position_test(a_lane_that_was_sent_back_can_be_parked_before_its_destination_starts),
         position_test(a_lane_that_holds_is_never_parked),
         position_test(a_parked_unit_may_still_arrive),
+        position_test(a_parked_unit_that_arrives_may_still_be_lost_there),
         position_test(parked_units_are_gone_after_a_kill_and_stay_written_down),
         position_test(what_was_written_down_and_not_passed_is_not_missed),
         position_test(a_lane_that_cannot_write_it_down_is_not_parked),
