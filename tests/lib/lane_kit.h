@@ -38,8 +38,8 @@ struct fake_sink {
 
     /* what it saw */
     _Atomic int starts;
-    uint64_t given_through; /* of the host, at start */
-    uint32_t written; /* `units` are copies; their batches are gone */
+    uint64_t given_through;   /* of the host, at start */
+    _Atomic uint32_t written; /* `units` are copies; their batches are gone */
     struct unit units[LANE_KIT_UNITS_MAX];
     _Atomic uint32_t answered;
     _Atomic uint64_t stored_last_seq; /* the highest */
