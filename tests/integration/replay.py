@@ -118,6 +118,21 @@ def test_a_replay_goes_on_after_kill_9():
         stores.assert_same(stores.parquet_rows(gateway), before, "after kill -9 in a replay")
 
 
+def test_a_gateway_that_stops_does_not_wait_for_a_replay():
+    """Also when its sink takes nothing: then it goes on at the next start, where it was."""
+    slow = {"type": "discard", "name": "slow", "delay": "30s"}
+    with ReplayGateway(slow, parquet=None).start() as gateway:
+        gateway.sim(*FEW)
+        wait_until("all is decoded", lambda: not gateway.status()["undecoded"])
+        jobs = [gateway.begin("--sink", "nothing", "--rate", "500"), gateway.begin("--sink", "slow")]
+        gateway.job_becomes(jobs[0], "has begun", lambda found: found["readings"] > 0)
+        assert gateway.stop() == 0
+        gateway.start()
+        for job in jobs:
+            gateway.job_becomes(job, "goes on", lambda found: found["state"] == "running")
+        assert gateway.job(jobs[1])["readings"] == 0, "nothing of it was confirmed"
+
+
 # ---- beside others ----
 
 def test_live_traffic_goes_on_beside_replays():
