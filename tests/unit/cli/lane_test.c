@@ -189,7 +189,10 @@ static int handle_status(void *arg, const struct admin_request *request, struct 
     return 200;
 }
 
-static const struct admin_route routes[] = {{"/status", "application/json", handle_status}, {0}};
+static const struct admin_route routes[] = {
+    {.path = "/status", .content_type = "application/json", .handle = handle_status},
+    {0},
+};
 
 static void gateway_start(struct gateway_stand_in *gateway, const struct fixture *fixture,
                           const char *lanes)
