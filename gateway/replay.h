@@ -49,8 +49,8 @@ struct replay_status {
     char sink[72];
     bool dry_run;
     int64_t started_ms, ended_ms;
-    uint64_t first_seq, last_seq;           /* of the span; 0, 0: nothing lies in it */
-    uint64_t next_seq;                      /* everything below is stored (or counted) */
+    uint64_t first_seq, last_seq; /* of the span; 0, 0: nothing lies in it */
+    uint64_t next_seq;            /* everything below is stored (or counted) */
     /* Sent; of a dry run: that would be. Withdrawn are also those that went before: another sink may
      * not have heard of it. */
     uint64_t messages, readings, withdrawn;
