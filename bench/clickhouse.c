@@ -243,6 +243,7 @@ static double run_sink(struct bench *bench)
         uv_run(&bench->loop, UV_RUN_ONCE);
     sink_clickhouse.fini(sink);
     option_fini(sink_clickhouse.options, &options);
+    unlink("bench.servers"); /* the sink's memory of the server */
     return (double)took * 1e-9;
 }
 

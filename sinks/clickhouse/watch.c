@@ -90,6 +90,13 @@ static void take_shape(struct sink *sink, struct ch_host *host, const struct ch_
 {
     struct table_shape *shape = &sink->shapes[host->shard];
     bool known = shape->major != 0;
+    /* A Distributed or Buffer table keeps rows in memory or a queue of its own, and a 200 says little. */
+    if (!probe->engine_seen)
+        log_event(
+            LOG_WARN, "clickhouse_engine_unseen",
+            "sink=%s host=%s table=%s why=\"system.tables does not show it: nobody checks that "
+            "it is a ReplacingMergeTree(version)\"",
+            sink->host->name, host->name, sink->options->table);
     host->shape = probe->shape;
     host->checked = true;
     snprintf(host->version, sizeof host->version, "%s", probe->version);
