@@ -99,15 +99,16 @@ int history_apply(struct history *history, const struct history_policy *policy,
     return status;
 }
 
-/* As long as what waits can be put into the files, and that is cheap: until nothing waits. */
-static int apply_cheap(struct history *history, const struct history_policy *policy,
-                       const struct parquet_options *options, struct unit_result *result,
-                       struct err *err)
+/* While what waits can be put into the files, and that is cheap or nothing more comes: until nothing
+ * waits. So whoever hears that a replay is done finds all of it in the files. */
+static int apply_now(struct history *history, const struct history_policy *policy,
+                     const struct parquet_options *options, struct unit_result *result,
+                     struct err *err)
 {
     int status = 0;
     while (history->pending.count && status == 0) {
         struct pending_unit all = everything(history);
-        if (all.last_seq >= policy->live_next || !is_cheap(history, &all))
+        if (all.last_seq >= policy->live_next || (policy->more_comes && !is_cheap(history, &all)))
             break;
         status = history_apply(history, policy, options, result, err);
     }
@@ -137,7 +138,7 @@ int history_put(struct history *history, const struct unit *unit,
     history->last_put_ms = clock_monotonic_ms();
     if (status == 0 && policy->may_amend) {
         struct err ignored; /* it is durable, and tried again */
-        if (apply_cheap(history, policy, options, result, &ignored) < 0)
+        if (apply_now(history, policy, options, result, &ignored) < 0)
             history->failing = true;
     }
     return status;

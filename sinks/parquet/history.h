@@ -23,6 +23,7 @@ struct history {
 struct history_policy {
     uint64_t live_next; /* what the lane stores next: rows from here on wait for it */
     bool may_amend;     /* nobody else works on these days */
+    bool more_comes;    /* the unit is as large as units are: it will not be the last one */
     int64_t today;      /* UTC day */
     int zstd_closed;    /* level for days before yesterday */
 };

@@ -430,14 +430,16 @@ static bool old_due(const struct sink *sink)
 static struct history_policy history_policy(const struct sink *sink)
 {
     bool merging = sink->merging || sink->merged;
-    bool touches = history_touches(&sink->history, sink->plan.day);
+    bool touches = history_touches(&sink->history, sink->plan.day), more_comes = false;
     if (sink->replay) {
         struct pending_unit unit = pending_describe(sink->replay);
+        more_comes = unit.rows * 2 >= (uint64_t)sink->options->unit_rows;
         touches |= unit.first_day <= sink->plan.day && unit.last_day >= sink->plan.day;
     }
     return (struct history_policy){
         .live_next = sink->live_next,
         .may_amend = !merging || !touches,
+        .more_comes = more_comes,
         .today = day_of_ms(clock_wall_ms()),
         .zstd_closed = (int)sink->options->compression,
     };

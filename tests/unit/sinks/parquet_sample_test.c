@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "lib/temp_dir.h"
+#include "sinks/parquet/amend.h"
 #include "sinks/parquet/reader.h"
-#include "sinks/parquet/unit.h"
 
 enum { ROWS = 30000, DAY_MS = 86400000 };
 static const int64_t START_MS = 1763683200000 - DAY_MS / 4; /* in the evening of 2025-11-20 */
@@ -92,6 +92,20 @@ static struct batch *make_batch(struct sums *sums)
     return batch;
 }
 
+/* What a replay leaves of a file when it takes all of its readings away. */
+static void put_empty_file(struct store *store, const struct parquet_options *options)
+{
+    struct file_range range = {ROWS + 1, ROWS + 10, 1, store->identity.bits, false};
+    struct rows rows;
+    struct err err;
+    uint32_t order = 0;
+    rows_init(&rows, options->scaled);
+    rows_rank(&rows);
+    assert_int_equal(store_put(store, store->days[0].day, &range, options, &rows, &order, &err), 0);
+    rows_fini(&rows);
+}
+
+/* By a unit, and again by a replay that changes nothing. */
 static void write_folder(const char *path, struct batch *batch, bool scaled)
 {
     struct store store;
@@ -111,6 +125,9 @@ static void write_folder(const char *path, struct batch *batch, bool scaled)
     assert_int_equal(result.rows, ROWS);
     assert_int_equal(store.day_count, 3);
     unit_result_fini(&result);
+    put_empty_file(&store, &options);
+    assert_int_equal(amend_store(&store, &batch, 1, &options, &result, &err), 0);
+    assert_int_equal(result.files, 3);
     store_close(&store);
 }
 
