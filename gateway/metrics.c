@@ -13,6 +13,7 @@
 
 #include "metrics.h"
 #include "parts.h"
+#include "replay_admin.h"
 
 struct metric_row {
     const char *name;
@@ -258,6 +259,7 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out)
     metrics_logs(gateway, out);
     metrics_commit(gateway, out);
     metrics_lanes(gateway, out);
+    replay_admin_metrics(gateway, out);
     if (gateway->listener->type->metrics)
         gateway->listener->type->metrics(gateway->listener, out);
     if (gateway->brokers)

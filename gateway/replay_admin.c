@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/yaml.h"
+#include "metrics.h"
 #include "model/batch_json.h"
 #include "parts.h"
 #include "replay.h"
@@ -128,6 +129,19 @@ void replay_admin_status(const struct gateway *gateway, struct buffer *out)
 {
     buffer_u8(out, ',');
     replay_list(gateway->replays, &(struct wish){.running = true}, out);
+}
+
+void replay_admin_metrics(const struct gateway *gateway, struct buffer *out)
+{
+    struct replay_status status;
+    uint64_t counts[REPLAY_FAILED + 1] = {0};
+    for (size_t i = 0; replay_status(gateway->replays, i, &status); i++)
+        counts[status.state]++;
+    metrics_head(out, "tidegate_replays", "gauge",
+                 "Replays that are known, by state; what is done is forgotten beyond a hundred.");
+    for (int state = REPLAY_RUNNING; state <= REPLAY_FAILED; state++)
+        buffer_printf(out, "tidegate_replays{state=\"%s\"} %" PRIu64 "\n",
+                      state_name((enum replay_state)state), counts[state]);
 }
 
 /* ---- answers ---- */

@@ -20,6 +20,8 @@ int replay_admin_stop(void *arg, const struct admin_request *request, struct buf
 int replay_admin_resume(void *arg, const struct admin_request *request, struct buffer *body);
 int replay_admin_forget(void *arg, const struct admin_request *request, struct buffer *body);
 
+/* Replays by state and their progress, as Prometheus text. */
+void replay_admin_metrics(const struct gateway *gateway, struct buffer *out);
 /* Member `replays` of the status object: those that run, with a comma before it. */
 void replay_admin_status(const struct gateway *gateway, struct buffer *out);
 

@@ -27,6 +27,10 @@
 struct unit {
     uint64_t first_seq, last_seq; /* both inclusive */
     uint32_t generation;
+    /* History (gateway/feed.h): rows stand for themselves and replace what is stored under the same
+     * gateway, seq, vendor, device, metric, ts, or take it away (`withdrawn`). At most one is open,
+     * counted with the live ones; it is no part of the position, comes in any order to them, covers
+     * only what the lane has stored, and after a restart may come cut otherwise. */
     bool replay;
     struct batch **batches;
     uint32_t batch_count;

@@ -126,6 +126,20 @@ static void the_outlook_is_a_time_never_or_more_than_a_month(void **state)
     assert_line("{journal_seconds_left: null}", "journal   does not grow now\n");
 }
 
+static void a_replay_that_runs_is_told_with_what_it_waits_for(void **state)
+{
+    static const char json[] =
+        "{replays: [{id: 20261122-081500-1, sink: parquet, share: 0.25, readings: 1000,"
+        " readings_per_s: 500.0, seconds_left: 180, why: \"\"},"
+        " {id: 20261122-081500-2, sink: kafka, share: 0, readings: 0, readings_per_s: 0,"
+        " seconds_left: null, why: \"the sink takes nothing\"}]}";
+    (void)state;
+    assert_line(json, "replay    20261122-081500-1 to parquet: 25.0 %, 1000 readings, 500/s, ");
+    assert_line(json, " left\n");
+    assert_line(json, "replay    20261122-081500-2 to kafka: 0.0 %, 0 readings, 0/s\n"
+                      "          why: the sink takes nothing\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_long_reason_is_broken_at_blanks),
         cmocka_unit_test(a_cursor_without_a_sink_is_an_alarm),
         cmocka_unit_test(the_outlook_is_a_time_never_or_more_than_a_month),
+        cmocka_unit_test(a_replay_that_runs_is_told_with_what_it_waits_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
