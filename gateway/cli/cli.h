@@ -108,6 +108,7 @@ int verb_journal(int argc, char **argv);
 int verb_deadletter(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_devices(int argc, char **argv);
+int verb_audit(int argc, char **argv);
 int verb_clickhouse(int argc, char **argv);
 int verb_lane(int argc, char **argv);
 int verb_version(int argc, char **argv);

@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
     {"status", verb_status, "Show what a running gateway does."},
     {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
     {"devices", verb_devices, "Who reported what and when, who is silent, and what was wrong."},
+    {"audit", verb_audit, "Prove that what was received was decoded and stored."},
     {"deadletter", verb_deadletter, "List, show and retry messages that could not be decoded."},
     {"replay", verb_replay, "Send history once more to one sink, beside live traffic."},
     {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
