@@ -126,7 +126,7 @@ static void differ(struct audit *audit, const char *what, const char *sink, uint
     struct audit_difference *last =
         audit->difference_count ? &audit->differences[audit->difference_count - 1] : NULL;
     if (last && last->what == what && last->sink == sink && last->last_seq + 1 == seq &&
-        (last->found == 0) == (found == 0)) {
+        (last->found > last->expected) == (found > expected)) {
         last->last_seq = seq;
         last->expected += expected;
         last->found += found;
