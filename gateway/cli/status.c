@@ -11,13 +11,14 @@
 #include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/status_summary.h"
+#include "cli/status_watch.h"
 
 enum { COLUMNS_MAX = 32 };
 
 struct status_options {
     char *admin;
     int64_t over_ms;
-    bool details, json;
+    bool details, json, watch;
 };
 
 #define AT(member) offsetof(struct status_options, member)
@@ -44,6 +45,13 @@ static const struct option status_rows[] = {
      .offset = AT(json),
      .def = "false",
      .help = "The JSON object as the gateway gives it."},
+    {.name = "watch",
+     .type = OPTION_BOOL,
+     .offset = AT(watch),
+     .def = "false",
+     .help =
+         "A live screen of the gates, until q or Ctrl-C, renewed as often as --over says; into a "
+         "file or pipe the same as text."},
     {0},
 };
 #undef AT
@@ -188,7 +196,8 @@ int verb_status(int argc, char **argv)
     int code = cli_parse(&status_command, argc, argv, &options, &arguments);
     if (code == CLI_GO) {
         struct http *http = http_new(options.admin);
-        code = status_print(&options, http);
+        code = options.watch ? status_watch(http, options.over_ms ? options.over_ms : 1000)
+                             : status_print(&options, http);
         http_free(http);
     }
     option_fini(status_rows, &options);

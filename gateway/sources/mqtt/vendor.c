@@ -58,7 +58,14 @@ static struct vendor *vendor_new(const struct vendor_table *table, const char *n
     return vendor;
 }
 
-static void limit(struct vendor *vendor, const struct access_quota *quota)
+static void limit_share(struct vendor *vendor, uint64_t capacity)
+{
+    int64_t share = vendor->share;
+    bool limited = share && capacity;
+    vendor->share_bytes = limited ? (uint64_t)((double)capacity * (double)share / 100) : UINT64_MAX;
+}
+
+static void limit(struct vendor *vendor, const struct access_quota *quota, uint64_t capacity)
 {
     int64_t cost_ns = quota->rate ? SECOND_NS / quota->rate : 0;
     int64_t burst = quota->burst ? quota->burst : quota->rate;
@@ -68,8 +75,7 @@ static void limit(struct vendor *vendor, const struct access_quota *quota)
     vendor->byte_rate = quota->byte_rate;
     vendor->qos0_drop = quota->qos0_drop;
     vendor->share = quota->journal_share;
-    if (quota->journal_share == 0)
-        vendor->share_bytes = UINT64_MAX;
+    limit_share(vendor, capacity);
 }
 
 struct vendor *vendor_table_find(struct vendor_table *table, const struct access_grant *grant)
@@ -82,10 +88,10 @@ struct vendor *vendor_table_find(struct vendor_table *table, const struct access
         vendor = vendor_new(table, grant->vendor);
         vendor->next = table->first;
         table->first = vendor;
-        limit(vendor, &grant->quota);
+        limit(vendor, &grant->quota, table->capacity);
         vendor->generation = grant->generation;
     } else if (grant->generation > vendor->generation) {
-        limit(vendor, &grant->quota);
+        limit(vendor, &grant->quota, table->capacity);
         vendor->generation = grant->generation;
     }
     pthread_mutex_unlock(&table->lock);
@@ -173,23 +179,29 @@ static void settle(struct vendor_table *table, uint64_t needed_seq)
     table->mark_count = left;
 }
 
+/* In proportion to how far back they reach, so that thinning out leaves them about evenly apart. */
+static uint64_t gap_of(const struct vendor_table *table, uint64_t next_seq)
+{
+    return (next_seq - table->mark_seqs[0]) / (VENDOR_MARKS / 2);
+}
+
 void vendor_table_mark(struct vendor_table *table, const struct vendor_water *water)
 {
     pthread_mutex_lock(&table->lock);
     if (table->mark_count == VENDOR_MARKS)
         thin(table);
     size_t at = table->mark_count;
-    if (at == 0 || table->mark_seqs[at - 1] < water->next_seq) {
+    bool all_settled = water->needed_seq >= water->next_seq;
+    if (at == 0 || all_settled ||
+        water->next_seq - table->mark_seqs[at - 1] > gap_of(table, water->next_seq)) {
         table->mark_seqs[table->mark_count++] = water->next_seq;
         for (struct vendor *vendor = table->first; vendor; vendor = vendor->next)
             vendor->marks[at] = received_bytes(vendor, table->loop_count);
     }
     settle(table, water->needed_seq);
-    for (struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
-        int64_t share = vendor->share;
-        vendor->share_bytes =
-            share ? (uint64_t)((double)water->capacity * (double)share / 100) : UINT64_MAX;
-    }
+    table->capacity = water->capacity;
+    for (struct vendor *vendor = table->first; vendor; vendor = vendor->next)
+        limit_share(vendor, water->capacity);
     pthread_mutex_unlock(&table->lock);
 }
 

@@ -63,6 +63,7 @@ struct vendor_table {
     struct vendor *first;
     unsigned loop_count;
     uint64_t memory_max; /* bytes of one vendor that may wait for the disk, in one loop */
+    uint64_t capacity;   /* of the logs, as last told; 0: not yet */
     uint64_t mark_seqs[VENDOR_MARKS]; /* main thread */
     size_t mark_count;
 };
