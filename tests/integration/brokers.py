@@ -36,11 +36,13 @@ def one(mosquitto, more=""):
 
 def workers(gateway):
     """Pids of the gateway's worker processes."""
-    with open(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children", encoding="ascii") as file:
-        mine = file.read().split()
+    mine = []
     for task in os.listdir(f"/proc/{gateway.process.pid}/task"):
-        with open(f"/proc/{gateway.process.pid}/task/{task}/children", encoding="ascii") as file:
-            mine += file.read().split()
+        try:
+            with open(f"/proc/{gateway.process.pid}/task/{task}/children", encoding="ascii") as file:
+                mine += file.read().split()
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread of the gateway that ended meanwhile
     return sorted({int(pid) for pid in mine})
 
 
