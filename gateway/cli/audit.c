@@ -58,7 +58,10 @@ static const struct cli_command command = {
         "empty, dead letter; or it is lost to damage, or waits. Parquet files are read and "
         "counted\n"
         "message by message; of other stores the question to ask them is printed. Exit code 65\n"
-        "when something differs.\n",
+        "when something differs.\n"
+        "Files that `keep` of the sink removed differ, and so does what a replay put in the place "
+        "of\n"
+        "another message with the same device, metric and time.\n",
 };
 
 struct auditing {
