@@ -10,7 +10,7 @@
 #include "sinks/parquet/amend.h"
 #include "sinks/parquet/pending.h"
 
-/* What is put into the files at once, at most: about 200 bytes of memory a row. */
+/* What is put into the files at once, at most: about 300 bytes of memory a row. */
 enum { HISTORY_ROWS_MAX = 1000000, HISTORY_QUIET_MS = 500 };
 
 struct history {

@@ -314,6 +314,9 @@ static void finish_unit(struct sink *sink, enum job job)
     else
         sink_retry(sink->host, unit, reason_of(sink->status), sink->err.text);
     unit_result_fini(&result);
+    /* If no other unit comes, what waits is not left until the next tick. */
+    if (job == JOB_REPLAY && sink->history.pending.count && !sink->closing)
+        uv_timer_start(&sink->tick, on_tick, HISTORY_QUIET_MS, TICK_MS);
 }
 
 static void finish_apply(struct sink *sink)
