@@ -71,7 +71,8 @@ static void limit(struct vendor *vendor, const struct access_quota *quota, uint6
     int64_t burst = quota->burst ? quota->burst : quota->rate;
     vendor->rate = quota->rate;
     vendor->message_ns = cost_ns;
-    vendor->message_burst_ns = burst * cost_ns;
+    /* The last of the burst must find less than that ahead of the clock, wherever the clock is. */
+    vendor->message_burst_ns = quota->rate ? (burst - 1) * cost_ns + 1 : 0;
     vendor->byte_rate = quota->byte_rate;
     vendor->qos0_drop = quota->qos0_drop;
     vendor->share = quota->journal_share;

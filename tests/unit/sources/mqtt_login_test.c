@@ -30,6 +30,8 @@ static void write_file(const char *folder, const char *name, const char *text, c
     assert_int_equal(fclose(file), 0);
 }
 
+static struct access_quota acme_quota; /* of the next start() */
+
 /* Two vendors; acme's devices loop on a refused SUBSCRIBE. */
 static void start(struct rig *rig, bool with_acme)
 {
@@ -47,7 +49,8 @@ static void start(struct rig *rig, bool with_acme)
          .passwords = acme,
          .topics = acme_topics,
          .topic_count = 1,
-         .subscribe_accept = true}};
+         .subscribe_accept = true,
+         .quota = acme_quota}};
     struct access_rules rules = {.vendors = vendors, .vendor_count = with_acme ? 2 : 1};
     if (rig->source == NULL)
         rig_start(rig, NULL);
@@ -176,6 +179,90 @@ static void reload_ends_only_the_vendor_that_went(void **state)
     rig_stop(&rig);
 }
 
+/* acme may send two messages, and then one every hour or so. */
+static void start_slow(struct rig *rig, bool qos0_drop)
+{
+    acme_quota = (struct access_quota){.rate = 1, .burst = 2, .qos0_drop = qos0_drop};
+    start(rig, true);
+    acme_quota = (struct access_quota){0};
+}
+
+static void vendor_over_its_rate_is_held_and_its_pings_are_answered(void **state)
+{
+    (void)state;
+    struct rig rig = {0};
+    start_slow(&rig, false);
+    int fd = peer_connect(&rig, acme_login, false);
+    int other = peer_connect(&rig, borealis_login, false);
+    for (uint16_t id = 1; id <= 4; id++)
+        peer_publish(fd, 5, 1, id, "acme/1", 10);
+    peer_expect_ack(fd, 0x40, 1);
+    peer_expect_ack(fd, 0x40, 2);
+    rig_wait_stat(&rig, held[HOLD_RATE], 1);
+    peer_expect_only_pong(fd);
+    for (uint16_t id = 1; id <= 20; id++)
+        peer_publish(other, 4, 1, id, "b/1/up", 10);
+    for (uint16_t id = 1; id <= 20; id++)
+        peer_expect_ack(other, 0x40, id);
+    peer_expect_ack(fd, 0x40, 3); /* a second later */
+    peer_expect_ack(fd, 0x40, 4);
+    rig_wait_stat(&rig, held_connections, 0);
+    close(fd);
+    close(other);
+    rig_stop(&rig);
+}
+
+static void held_connections_that_go_leave_no_trace(void **state)
+{
+    (void)state;
+    struct rig rig = {0};
+    int fds[40];
+    start_slow(&rig, false);
+    for (size_t i = 0; i < array_count(fds); i++) {
+        char client[16];
+        struct peer_options options = acme_login;
+        snprintf(client, sizeof client, "meter-%zu", i);
+        options.client = client;
+        fds[i] = peer_connect(&rig, options, false);
+        for (uint16_t id = 1; id <= 12; id++)
+            peer_publish(fds[i], 5, 1, id, "acme/1", 10);
+    }
+    rig_wait_stat(&rig, held[HOLD_RATE], 40);
+    for (size_t i = 0; i < array_count(fds); i += 2) { /* with a reset: unread acks */
+        struct linger now = {.l_onoff = 1};
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(fds[i]);
+    }
+    rig_wait_stat(&rig, connections, 20);
+    rig_wait_stat(&rig, held_connections, 20);
+    rig_stop(&rig); /* with the others still held */
+    for (size_t i = 1; i < array_count(fds); i += 2)
+        close(fds[i]);
+}
+
+static void qos_0_over_the_rate_is_dropped_by_policy_and_counted(void **state)
+{
+    (void)state;
+    struct rig rig = {0};
+    start_slow(&rig, true);
+    int fd = peer_connect(&rig, acme_login, false);
+    for (int i = 0; i < 10; i++)
+        peer_publish(fd, 5, 0, 0, "acme/1", 10);
+    peer_expect_only_pong(fd);
+    struct listener_stats stats;
+    struct buffer out = {0};
+    listener_stats(rig.source, &stats);
+    rig.source->type->metrics(rig.source, &out);
+    buffer_u8(&out, 0);
+    assert_int_equal(stats.messages_received, 2);
+    assert_int_equal(stats.held_connections, 0);
+    assert_non_null(
+        strstr((const char *)out.data, "tidegate_mqtt_dropped_total{vendor=\"acme\"} 8\n"));
+    buffer_fini(&out);
+    close(fd);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +272,9 @@ int main(void)
         cmocka_unit_test(wills_obey_the_same_rules),
         cmocka_unit_test(subscribe_is_granted_where_configured),
         cmocka_unit_test(reload_ends_only_the_vendor_that_went),
+        cmocka_unit_test(vendor_over_its_rate_is_held_and_its_pings_are_answered),
+        cmocka_unit_test(held_connections_that_go_leave_no_trace),
+        cmocka_unit_test(qos_0_over_the_rate_is_dropped_by_policy_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
