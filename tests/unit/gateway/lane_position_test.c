@@ -109,7 +109,7 @@ static void a_rewind_waits_for_open_units_but_is_saved_at_once(void **state)
     wait_until(lane_stats(lane)->open_units == 2);
     world.rewind = true;
     wait_until(lane_stats(lane)->rewinds == 1);
-    assert_int_equal(cursor_now().next_seq, 1);
+    wait_until(cursor_now().next_seq == 1);
     assert_int_equal(cursor_now().unit_count, 0);
     usleep(200000);
     assert_int_equal(lane_stats(lane)->open_units, 2);
