@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
 import stores  # noqa: E402
-from clickhouse import ClickHouse, ZooKeeper, need  # noqa: E402
+from clickhouse import ClickHouse, QueryError, ZooKeeper, need  # noqa: E402
 from clickhouse_gateway import assert_stores_equal, both, feeding, load_end, load_start  # noqa: E402
 from gateway import wait_until  # noqa: E402
 
@@ -28,9 +28,18 @@ def without_merges(*servers, make=True):
         server.send("SYSTEM STOP MERGES")
 
 
+def caught_up(server):
+    try:
+        return server.value(CAUGHT_UP) == 1
+    except QueryError as error:
+        if error.code == 999:  # its session with ZooKeeper expired while it stood still: it begins another
+            return False
+        raise
+
+
 def assert_caught_up_and_equal(gateway, *servers, final=False):
     for server in servers:
-        wait_until(f"{server.port} has caught up", lambda server=server: server.value(CAUGHT_UP) == 1)
+        wait_until(f"{server.port} has caught up", lambda server=server: caught_up(server), 40)
         assert_stores_equal(gateway, server, final=final)
 
 
