@@ -69,6 +69,7 @@ struct sink {
     uint64_t safe_below;     /* units from here on may come again */
     uint64_t live_next;      /* what the lane stores next; nothing below is new */
     int64_t paused_until_ms; /* after a failure, monotonic */
+    int64_t apply_paused_until_ms;
 
     struct old_day old[OLD_MAX]; /* oldest first */
     size_t old_count;
@@ -356,6 +357,8 @@ static void on_job_done(uv_work_t *work, int status)
     bool of_lane = job == JOB_UNIT || job == JOB_REPLAY;
     if (!of_lane && sink->status < 0 && sink->status != GW_ECLOSED)
         pause_after(sink, "parquet_housekeeping_failed", &sink->err);
+    if (job == JOB_APPLY && sink->status < 0) /* a merge that fails holds no replay */
+        sink->apply_paused_until_ms = clock_monotonic_ms() + FAILURE_PAUSE_MS;
     if (job == JOB_APPLY)
         finish_apply(sink);
     else if (job == JOB_EXCHANGE)
@@ -464,7 +467,7 @@ static void next_job(struct sink *sink)
     bool retain = !paused && !sink->merging && !sink->merged && retention_due(sink);
     sink->history_policy = history_policy(sink);
     bool apply =
-        !paused && sink->history_policy.may_amend &&
+        clock_monotonic_ms() >= sink->apply_paused_until_ms && sink->history_policy.may_amend &&
         history_due(&sink->history, sink->live_next, sink->replay != NULL, clock_monotonic_ms());
     if (sink->unit)
         begin_job(sink, JOB_UNIT);
