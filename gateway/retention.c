@@ -76,6 +76,8 @@ static uint64_t orphans_need(struct gateway *gateway)
     return needed;
 }
 
+static bool room_is_short(const struct gateway *gateway);
+
 static bool may_be_parked(const struct gateway *gateway, size_t lane)
 {
     return gateway->config_started->sinks[lane].when_full == WHEN_FULL_PARK;
@@ -92,7 +94,9 @@ static void needs_collect(struct gateway *gateway, struct needs *out)
         if (!may_be_parked(gateway, i))
             out->held = lower(out->held, settled);
     }
-    if (gateway->replays)
+    /* What comes in now goes before what is sent again: a replay whose sink is down must not stop the
+     * intake. It tells what it lost. */
+    if (gateway->replays && !room_is_short(gateway))
         out->held = lower(out->held, replays_need(gateway->replays));
     out->seq = lower(out->seq, out->held);
     out->saved = saved ? saved : UINT64_MAX;
