@@ -111,7 +111,8 @@ bool replay_status(struct replays *replays, size_t index, struct replay_status *
 /* Lines of text about what a job found, appended: of a dry run of AGAIN up to twenty differences
  * (before -> after), of LETTERS why letters still fail and how many. GW_ENOENT: no such job. */
 int replay_examples(struct replays *replays, const char *id, struct buffer *out);
-/* The lowest sequence numbers that running jobs still need, or UINT64_MAX: retention keeps them. */
+/* The lowest sequence numbers that running jobs still need, or UINT64_MAX: retention keeps them while
+ * there is room. */
 uint64_t replays_need(struct replays *replays);
 /* With the retention of the reading log: what was decoded again goes when the messages that it came
  * from (below this sequence number) are gone from the reading log. Any thread. */
