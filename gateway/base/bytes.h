@@ -70,7 +70,8 @@ struct reader {
 
 static inline struct reader reader_of(struct bytes in)
 {
-    return (struct reader){in.data, in.data + in.size, false};
+    /* What is empty may be null, and null takes no addition. */
+    return (struct reader){in.data, in.size ? in.data + in.size : in.data, false};
 }
 
 static inline size_t reader_left(const struct reader *reader)
