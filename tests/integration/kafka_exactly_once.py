@@ -73,7 +73,7 @@ def test_kill_9_of_gateway_and_broker_under_load_stores_each_reading_once():
         for cycle in range(6):
             before = gateway.lane()["rows"]
             more = dice.choice([1, 50, 500, 3000])
-            wait_until("the lane moves", lambda: gateway.lane()["rows"] >= before + more, 60, 0.002)
+            wait_until("the lane moves", lambda: gateway.lane()["rows"] >= before + more, 150, 0.002)
             if cycle % 2:  # within a transaction whose records the broker has
                 wait_until("a transaction", lambda: kafka.in_transaction(gateway.topic), 60, 0)
             if cycle in (2, 3):

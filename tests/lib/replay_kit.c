@@ -571,8 +571,14 @@ void rkit_replay(struct replay_kit *kit, const struct replay_request *request)
 {
     char id[REPLAY_ID_SIZE];
     struct err err;
-    if (replay_begin(kit->replays, request, id, &err))
-        fail_msg("%s", err.text);
+    int64_t until = clock_monotonic_ms() + WAIT_MS;
+    int rc;
+    /* The one before is done a moment before it lets the sink go. */
+    while ((rc = replay_begin(kit->replays, request, id, &err)) == GW_EEXIST &&
+           clock_monotonic_ms() < until)
+        usleep(1000);
+    if (rc)
+        fail_msg("%d: %s", rc, err.text);
     rkit_wait_state(kit, id, REPLAY_DONE);
 }
 
