@@ -406,7 +406,8 @@ static void an_answer_before_the_body_is_whole_confirms_nothing(void **state)
             early_end = (enum fake_end)end;
             rig->fake.answers_early = true;
             ask(rig, &heard, bytes_of(body, size));
-            /* What it refuses is told as it said it; a reset may take the answer along. */
+            /* What it refuses is told as it said it; an end with bytes unread is a reset, and may take
+             * the answer along. */
             bool answered =
                 early_status != 200 && (end != FAKE_RESET || heard.end == HTTP_ANSWERED);
             assert_int_equal(heard.end, answered ? HTTP_ANSWERED : HTTP_BROKEN);
