@@ -7,6 +7,7 @@ DuckDB and pyarrow (default build/venv/bin/python).
 """
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,10 +24,16 @@ READER = os.environ.get("TIDEGATE_READER_PYTHON") or os.path.join(ROOT, "build/v
 
 
 def free_port():
-    """A port that was free a moment ago. Not reserved: whoever starts on it checks."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago. Not reserved: whoever starts on it checks. Below those that the
+    kernel gives to outgoing connections, of which the scripts beside this one make many."""
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_until(what, condition, seconds=20, every=0.05):
