@@ -45,6 +45,23 @@ struct cli_command {
         .name = "count", .type = OPTION_INT, .offset = offsetof(type_, count), .def = "0",         \
         .min = 0, .max = INT64_MAX, .help = "At most so many; 0: all."                             \
     }
+/* What messages, and how fast. */
+#define CLI_ROW_VENDOR(type_)                                                                      \
+    {                                                                                              \
+        .name = "vendor", .type = OPTION_STRING, .offset = offsetof(type_, vendor),                \
+        .help = "Only this vendor."                                                                \
+    }
+#define CLI_ROW_TOPIC(type_)                                                                       \
+    {                                                                                              \
+        .name = "topic", .type = OPTION_STRING, .offset = offsetof(type_, topic),                  \
+        .help = "Only messages whose topic matches this MQTT filter."                              \
+    }
+#define CLI_ROW_RATE(type_)                                                                        \
+    {                                                                                              \
+        .name = "rate", .type = OPTION_INT, .offset = offsetof(type_, rate), .def = "0", .min = 0, \
+        .max = INT64_C(1) << 40,                                                                   \
+        .help = "Readings a second at most; 0: as fast as the sink takes them."                    \
+    }
 /* Sinks without a configuration file. */
 #define CLI_ROW_KAFKA(type_, help_)                                                                \
     {                                                                                              \

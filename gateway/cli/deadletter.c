@@ -27,7 +27,7 @@ static const struct option letter_rows[] = {
     CLI_ROW_DATA(struct letter_options),
     CLI_ROW_FROM(struct letter_options),
     CLI_ROW_COUNT(struct letter_options),
-    {.name = "vendor", .type = OPTION_STRING, .offset = AT(vendor), .help = "Only this vendor."},
+    CLI_ROW_VENDOR(struct letter_options),
     {.name = "reason", .type = OPTION_STRING, .offset = AT(reason), .help = "Only this reason."},
     CLI_ROW_JSON(struct letter_options),
     {0},

@@ -23,7 +23,7 @@ struct devices_options {
 #define AT(member) offsetof(struct devices_options, member)
 static const struct option devices_rows[] = {
     CLI_ROW_DATA(struct devices_options),
-    {.name = "vendor", .type = OPTION_STRING, .offset = AT(vendor), .help = "Only this vendor."},
+    CLI_ROW_VENDOR(struct devices_options),
     {.name = "since",
      .type = OPTION_DURATION,
      .offset = AT(since_ms),
