@@ -21,7 +21,8 @@ struct journal_reader {
     uint64_t salt;
     uint64_t from_seq; /* extents that end before are passed over */
     uint64_t expected; /* the next sequence number */
-    int fd;            /* -1: the segment is not open */
+    uint64_t walked; /* behind the last header seen in this segment, whatever became of its body */
+    int fd;          /* -1: the segment is not open */
     uint64_t file_size;
     struct extent_loader loader;
     struct extent_header held; /* found behind a gap, and told after it */
@@ -105,6 +106,7 @@ static void move_to(struct journal_reader *reader, uint64_t number)
     leave_segment(reader);
     reader->number = number;
     reader->offset = SEGMENT_HEADER_BYTES;
+    reader->walked = 0;
 }
 
 static void tell_damage(const struct journal_reader *reader, uint64_t offset, uint64_t bytes)
@@ -127,13 +129,15 @@ static int next_header(struct journal_reader *reader, const struct segment *segm
         .fd = reader->fd,
         .place = {reader->journal->identity, reader->salt, reader->number, reader->offset},
         .limit = segment->end < reader->file_size ? segment->end : reader->file_size,
-        .expected_seq = segment->header.first_seq,
+        .expected_seq =
+            reader->walked > segment->header.first_seq ? reader->walked : segment->header.first_seq,
         .void_seq = segment->void_seq,
     };
     int rc = scan_next(&scan, out);
     if (rc < 0)
         return err_set(err, rc, "at offset %" PRIu64, scan.place.offset);
     reader->salt = scan.place.salt;
+    reader->walked = scan.expected_seq;
     if (scan.skipped)
         tell_damage(reader, scan.skipped_from, scan.skipped);
     reader->offset = rc == 1 ? scan.place.offset : segment->end;
@@ -156,7 +160,7 @@ static int find_header(struct journal_reader *reader, struct extent_header *out,
             move_to(reader, segment.header.number);
         int rc = reader->fd >= 0 ? 0 : enter_segment(reader, &segment, err);
         if (rc == GW_ENOENT) {
-            reader->number++;
+            move_to(reader, reader->number + 1);
             continue;
         }
         if (rc == 0)
