@@ -32,6 +32,14 @@ static void shed(struct conn *conn)
     conn_close_handle(conn);
 }
 
+static void peer_ask(struct conn *conn)
+{
+    struct sockaddr_storage peer;
+    int size = sizeof peer;
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &size) == 0)
+        conn->peer = address_of((struct sockaddr *)&peer);
+}
+
 void conn_accept(struct loop *loop, uv_stream_t *server)
 {
     struct conn *conn = mem_zalloc(sizeof *conn);
@@ -47,6 +55,7 @@ void conn_accept(struct loop *loop, uv_stream_t *server)
         shed(conn);
         return;
     }
+    peer_ask(conn);
     uv_tcp_nodelay(&conn->tcp, 1);
     if (!loop->paused)
         conn_read_start(conn);

@@ -22,6 +22,7 @@
 
 #include <uv.h>
 
+#include "base/address.h"
 #include "sources/mqtt/loop.h"
 #include "sources/mqtt/reason.h"
 #include "sources/mqtt/session.h"
@@ -35,6 +36,7 @@ struct conn {
     struct loop *loop;
     struct conn *next_waiter; /* session.c's, under its lock */
     struct session *session;
+    struct address peer; /* whose connection it is */
     struct grant *grant; /* null before the login */
     char *user;          /* null: none given */
     struct buffer tail;  /* bytes of an unfinished packet, or all that came while blocked */

@@ -4,7 +4,6 @@
  * session's record is durable (invariant 11); a client whose session ends with its connection needs
  * none and is answered at once. Loop thread.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -18,21 +17,6 @@ static void fail(struct conn *conn, int reason)
     conn_close(conn, close_reason_of(reason));
 }
 
-static bool from_loopback(const struct conn *conn)
-{
-    struct sockaddr_storage peer;
-    int size = sizeof peer;
-    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &size) != 0)
-        return false;
-    if (peer.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
-    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
-           (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
-}
-
 /* ---- may it ---- */
 
 static bool log_in(struct conn *conn, const struct packet_connect *connect)
@@ -41,7 +25,7 @@ static bool log_in(struct conn *conn, const struct packet_connect *connect)
                                      .has_password = connect->has_password,
                                      .user = connect->user,
                                      .password = connect->password,
-                                     .loopback = from_loopback(conn)};
+                                     .loopback = address_is_loopback(&conn->peer)};
     struct access_grant grant = {0};
     switch (access_connect(conn->loop->shared->access, &request, &grant)) {
     case ACCESS_OK: break;
