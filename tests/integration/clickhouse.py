@@ -146,26 +146,24 @@ def test_sigterm_ends_within_10_seconds_while_the_server_is_down_or_stands_still
         try:
             gateway.sim("--count", "1000", "--rate", "max", "--meters", "200", "--seed", "2")
             time.sleep(1)
-            end_within(gateway, 10)
+            end(gateway)
             gateway.start()
-            end_within(gateway, 10)
+            end(gateway)
         finally:
             server.go_on()
         server.kill()
         gateway.start()
         stores.lane_becomes(gateway, "clickhouse", "notices", lambda lane: lane["health"] == "retrying")
-        end_within(gateway, 10)
+        end(gateway)
         server.start()
         gateway.start()
         gateway.settled(messages=2000)
         assert_stores_equal(gateway, server)
 
 
-def end_within(gateway, seconds):
-    began = time.monotonic()
-    assert gateway.stop(seconds=seconds + 5) == 0, gateway.log_tail()
-    took = time.monotonic() - began
-    assert took < seconds, f"it took {took:.1f} s to end\n{gateway.log_tail()}"
+def end(gateway):
+    """Whatever the server does: one that waited for it would not end."""
+    assert gateway.stop(seconds=10) == 0, gateway.log_tail()
 
 
 @both

@@ -134,9 +134,7 @@ def test_sigterm_under_load_exits_0_within_10_seconds_and_keeps_what_was_acknowl
         ledger = os.path.join(gateway.folder, "ledger")
         sim = gateway.sim_start("--rate", "3000", "--meters", "1000", "--ledger", ledger, "--patience", "60s")
         wait_until("load is running", lambda: gateway.status()["received"] > 2000)
-        began = time.monotonic()
-        assert gateway.stop(seconds=11) == 0, gateway.log_tail()
-        assert time.monotonic() - began < 10
+        assert gateway.stop(seconds=10) == 0, gateway.log_tail()
         gateway.start()
         sim.send_signal(signal.SIGTERM)
         sim.communicate(timeout=30)
@@ -164,9 +162,7 @@ def test_who_follows_the_readings_does_not_hold_up_the_end():
         with socket.create_connection(("127.0.0.1", gateway.admin_port)) as follower:
             follower.sendall(b"GET /tail?wait=20000 HTTP/1.1\r\nHost: x\r\n\r\n")
             wait_until("its request is heard", lambda: gateway.status()["ready"])
-            began = time.monotonic()
-            assert gateway.stop(seconds=11) == 0, gateway.log_tail()
-            assert time.monotonic() - began < 5
+            assert gateway.stop(seconds=4) == 0, gateway.log_tail()  # sooner than the wait that it asked for
 
 
 def test_a_second_process_is_refused_and_told_why():

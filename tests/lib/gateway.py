@@ -36,15 +36,25 @@ def free_port():
                 continue
 
 
+# How much slower than a quiet machine one may be, before what takes so long counts as hung. Waiting is for
+# events, so patience costs nothing where all is well; under a sanitizer, beside three other scripts on two
+# processors, it tells a fault from a slow day.
+PATIENCE = float(os.environ.get("PATIENCE", "4"))
+
+
+def patient(seconds):
+    return seconds * PATIENCE
+
+
 def wait_until(what, condition, seconds=20, every=0.05):
     """Waits for an event, never for luck: returns the first true result, or fails with `what`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {patient(seconds):g} s: {what}")
         time.sleep(every)
 
 
@@ -108,7 +118,7 @@ class Gateway:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(patient(seconds))
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"SIGTERM did not end it within {seconds} s:\n{self.log_tail()}")
@@ -175,7 +185,7 @@ class Gateway:
 
     def verb(self, *arguments, seconds=60, check=None, stdin=None):
         """Runs `tidegate ARGUMENTS`; with check, the exit code must be that."""
-        result = subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=seconds, input=stdin,
+        result = subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=patient(seconds), input=stdin,
                                 env=self.env)
         if check is not None and result.returncode != check:
             raise AssertionError(f"tidegate {' '.join(arguments)}: exit code {result.returncode}, not {check}"
