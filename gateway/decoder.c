@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "decode.h"
 #include "decode_state.h"
+#include "vendor_tally.h"
 
 enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, PAUSE_SLICE_MS = 20, POLL_MS = 100 };
 
@@ -49,6 +50,7 @@ struct decoder {
     uint32_t reload_generation;
 
     struct decoder_stats stats;
+    struct vendor_tally *tally;
 };
 
 /* ---- the batch ---- */
@@ -103,6 +105,7 @@ static void reload_take(struct decoder *decoder)
         decoder->router = decoder->reload_router;
         decoder->config = decoder->reload_config;
         decoder->decode.router = decoder->router;
+        vendor_tally_configure(decoder->tally, decoder->config);
         struct normaliser_options normal = decode_normaliser_options(decoder->config);
         normaliser_set_options(decoder->normaliser, &normal);
         decoder->stats.generation = decoder->reload_generation;
@@ -239,6 +242,7 @@ static bool batch_flush(struct decoder *decoder)
                   (store_letters(decoder, batch->last_seq + 1) && store_batch(decoder, batch));
     if (stored) {
         decoder->stats.batches++;
+        vendor_tally_add(decoder->tally, batch);
         stats_publish(decoder);
     }
     batch_release(batch);
@@ -444,6 +448,8 @@ int decoder_new(const struct decoder_options *options, const struct config *conf
     struct decoder *decoder = mem_zalloc(sizeof *decoder);
     decoder->options = *options;
     decoder->config = config;
+    decoder->tally = vendor_tally_new(clock_wall_ms());
+    vendor_tally_configure(decoder->tally, config);
     pthread_mutex_init(&decoder->reload_lock, NULL);
     pthread_cond_init(&decoder->reload_done, NULL);
     struct normaliser_options normal = decode_normaliser_options(config);
@@ -530,6 +536,7 @@ void decoder_free(struct decoder *decoder)
     decode_fini(&decoder->decode);
     normaliser_free(decoder->normaliser);
     router_free(decoder->router);
+    vendor_tally_free(decoder->tally);
     pthread_cond_destroy(&decoder->reload_done);
     pthread_mutex_destroy(&decoder->reload_lock);
     free(decoder);
@@ -538,4 +545,9 @@ void decoder_free(struct decoder *decoder)
 const struct decoder_stats *decoder_stats(const struct decoder *decoder)
 {
     return &decoder->stats;
+}
+
+struct vendor_tally *decoder_tally(const struct decoder *decoder)
+{
+    return decoder->tally;
 }

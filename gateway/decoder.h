@@ -58,5 +58,7 @@ void decoder_save_soon(struct decoder *decoder);
 void decoder_stop(struct decoder *decoder, int64_t timeout_ms);
 void decoder_free(struct decoder *decoder); /* after stop; accepts null */
 const struct decoder_stats *decoder_stats(const struct decoder *decoder);
+/* By vendor, since start; any thread. */
+struct vendor_tally *decoder_tally(const struct decoder *decoder);
 
 #endif

@@ -258,6 +258,8 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out)
     }
     metrics_logs(gateway, out);
     metrics_commit(gateway, out);
+    metrics_machine(gateway, out);
+    metrics_vendors(gateway, out);
     metrics_lanes(gateway, out);
     replay_admin_metrics(gateway, out);
     if (gateway->listener->type->metrics)

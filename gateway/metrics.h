@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the two files of metrics share. Any thread.
+ * What the files of metrics share. Any thread.
  */
 #ifndef TIDEGATE_METRICS_H
 #define TIDEGATE_METRICS_H
@@ -19,5 +19,9 @@ void metrics_histogram(struct buffer *out, const char *name, const char *label,
                        const _Atomic uint64_t *buckets, int count, double unit, double sum);
 /* Everything that has a label `sink` (metrics_lanes.c). */
 void metrics_lanes(const struct gateway *gateway, struct buffer *out);
+/* Disk, files, clock (metrics_machine.c). */
+void metrics_machine(const struct gateway *gateway, struct buffer *out);
+/* What came of each vendor's messages (metrics_vendors.c). */
+void metrics_vendors(const struct gateway *gateway, struct buffer *out);
 
 #endif

@@ -178,12 +178,17 @@ static void orphans(const struct gateway *gateway, struct buffer *out)
     struct err err;
     if (cursor_list_read(&disk_real, gateway->paths.cursors, &list, &err))
         list = (struct cursor_list){0}; /* the next scrape may tell */
+    size_t count = 0;
     metrics_head(out, "tidegate_orphan_cursor_held_bytes", "gauge",
                  "Bytes of the logs that only a cursor holds whose sink is not configured.");
     for (size_t i = 0; i < list.count; i++)
-        if (!gateway_has_sink(gateway, list.files[i].name))
+        if (!gateway_has_sink(gateway, list.files[i].name)) {
             buffer_printf(out, "tidegate_orphan_cursor_held_bytes{sink=\"%s\"} %" PRIu64 "\n",
                           list.files[i].name, gateway_cursor_held(gateway, &list, &list.files[i]));
+            count++;
+        }
+    metrics_head(out, "tidegate_orphan_cursors", "gauge", "Cursors whose sink is not configured.");
+    buffer_printf(out, "tidegate_orphan_cursors %zu\n", count);
     cursor_list_fini(&list);
 }
 

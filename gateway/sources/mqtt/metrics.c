@@ -174,6 +174,10 @@ void listener_metrics(struct source *source, struct buffer *out)
     head(out, "tidegate_mqtt_held_connections", "gauge", "Connections not served now.");
     buffer_printf(out, "tidegate_mqtt_held_connections %llu\n",
                   (unsigned long long)sum_held(listener));
+    head(out, "tidegate_mqtt_connections_limit", "gauge",
+         "Connections that may be open at once; those beyond are closed at once.");
+    buffer_printf(out, "tidegate_mqtt_connections_limit %llu\n",
+                  (unsigned long long)listener->shared.connections_max);
     put_closed(listener, out);
     vendors_put(listener, out);
     head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
