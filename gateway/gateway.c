@@ -300,7 +300,8 @@ static int captures_make(struct gateway *gateway, struct err *err)
 
 static int sources_make(struct gateway *gateway, struct err *err)
 {
-    gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access, err);
+    gateway->listener = listener_new(&gateway->config->mqtt, gateway->rawlog, gateway->access,
+                                     &gateway->vendors, err);
     int rc = source_add(gateway, gateway->listener);
     if (rc == 0)
         rc = brokers_make(gateway, err);
@@ -404,6 +405,7 @@ static void parts_free(struct gateway *gateway)
     recent_free(gateway->recent);
     free(gateway->cuts);
     access_free(gateway->access);
+    vendor_table_fini(&gateway->vendors);
     journal_close(gateway->dead);
     journal_close(gateway->readings);
     rawlog_close(gateway->rawlog);
@@ -559,6 +561,7 @@ int gateway_run(struct config *config,
     gateway->outlook.seconds_left = -1;
     pthread_mutex_init(&gateway->config_lock, NULL);
     pthread_mutex_init(&gateway->replay_lock, NULL);
+    vendor_table_init(&gateway->vendors, config->journal.memory_bytes);
     paths_make(&gateway->paths, config->data);
     log_set_level((enum log_level)config->log_level);
     loop_make(gateway);

@@ -262,6 +262,7 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out)
     metrics_vendors(gateway, out);
     metrics_lanes(gateway, out);
     replay_admin_metrics(gateway, out);
+    vendor_table_metrics(&gateway->vendors, out);
     if (gateway->listener->type->metrics)
         gateway->listener->type->metrics(gateway->listener, out);
     if (gateway->brokers)

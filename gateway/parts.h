@@ -19,6 +19,7 @@
 #include "retention.h"
 #include "sources/access.h"
 #include "sources/source.h"
+#include "sources/vendor.h"
 
 /* Folders below the data folder. */
 struct gateway_paths {
@@ -40,6 +41,7 @@ struct gateway {
     struct journal *readings, *dead;
     struct refused *refused;
     struct access *access;
+    struct vendor_table vendors;
     uint64_t *cuts; /* the decoder's */
     size_t cut_count;
     struct decoder *decoder;

@@ -70,7 +70,7 @@ static void status_listener(const struct gateway *gateway, struct buffer *out)
                   mqtt.bytes_received, mqtt.acks_sent);
 }
 
-static void status_vendor(void *arg, const struct listener_vendor *vendor)
+static void status_vendor(void *arg, const struct vendor_figures *vendor)
 {
     struct buffer *out = arg;
     const struct vendor_sums *sums = &vendor->sums;
@@ -89,7 +89,7 @@ static void status_vendor(void *arg, const struct listener_vendor *vendor)
 }
 
 /* Why connections are held, who sends, and what the logs may take: the water at each gate. */
-static void status_levels(const struct gateway *gateway, struct buffer *out)
+static void status_levels(struct gateway *gateway, struct buffer *out)
 {
     struct listener_stats mqtt;
     const struct config_journal *limits = &gateway->config_started->journal;
@@ -101,7 +101,7 @@ static void status_levels(const struct gateway *gateway, struct buffer *out)
                   "\"tail_bytes\":%" PRIu64 "},\"limits\":{\"memory_bytes\":%" PRIu64
                   ",\"log_bytes\":%" PRIu64 "},\"vendors\":[",
                   mqtt.tail_bytes, limits->memory_bytes, limits->max_bytes);
-    listener_vendors(gateway->listener, status_vendor, out);
+    vendor_table_each(&gateway->vendors, status_vendor, out);
     buffer_add_text(out, "],");
 }
 

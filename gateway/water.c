@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See water.h. The logs count bytes on disk, compressed; the listener counts what it takes in. What
+ * See water.h. The logs count bytes on disk, compressed; the sources count what they take in. What
  * the faster growing log has grown since start, for each byte taken in, translates one to the other.
  */
 #include "water.h"
 
 #include "parts.h"
-#include "sources/mqtt/listener.h"
 
 enum {
     TELLING_BYTES = 256 << 10, /* with fewer taken in the proportion says nothing */
@@ -38,5 +37,5 @@ void water_run(struct gateway *gateway)
         .needed_seq = gateway->retention.held_seq,
         .capacity = (uint64_t)((double)limits->max_bytes / disk_bytes_each(gateway)),
     };
-    listener_water(gateway->listener, &water);
+    vendor_table_mark(&gateway->vendors, &water);
 }

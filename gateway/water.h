@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tells the listener where the logs stand, so that a vendor can be held at its share of them. Main
+ * Tells the vendors' table where the logs stand, so that a vendor can be held at its share of them. Main
  * thread.
  */
 #ifndef TIDEGATE_WATER_H

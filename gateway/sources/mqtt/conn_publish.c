@@ -99,7 +99,7 @@ static enum hold must_wait(struct conn *conn, const struct packet_publish *publi
     struct vendor_seat *seat = grant->seat;
     size_t size = publish->topic.size + publish->payload.size;
     enum hold why =
-        vendor_holds(&loop->shared->vendors, grant->vendor, seat, size, loop_now_ns(loop));
+        vendor_holds(loop->shared->vendors, grant->vendor, seat, size, loop_now_ns(loop));
     if (why == HOLD_NONE && seat->listed && !seat->serving)
         why = HOLD_RATE; /* others of its vendor were first */
     if (why == HOLD_NONE && !loop_open_chunk(loop))

@@ -119,7 +119,6 @@ static void listener_free(struct source *source)
     for (unsigned i = 0; i < listener->loop_count; i++)
         loop_free(listener->loops[i]);
     session_table_free(listener->shared.sessions);
-    vendor_table_fini(&listener->shared.vendors);
     free(listener->loops);
     free(listener);
 }
@@ -197,7 +196,7 @@ static const struct source_type listener_type = {
 };
 
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
-                            struct access *access, struct err *err)
+                            struct access *access, struct vendor_table *vendors, struct err *err)
 {
     uint64_t allowed = connections_allowed((uint64_t)options->connections_max, err);
     if (allowed == 0)
@@ -216,7 +215,8 @@ struct source *listener_new(const struct listener_options *options, struct rawlo
     shared->sessions = session_table_new(options->sessions_max);
     session_table_load(shared->sessions, rawlog_sessions(rawlog), clock_wall_ms());
     unsigned count = loops_wanted(options);
-    vendor_table_init(&shared->vendors, count, rawlog_memory_bytes(rawlog));
+    shared->vendors = vendors;
+    shared->first_seat = vendor_table_seats(vendors, count);
     listener->loops = mem_zalloc(count * sizeof(struct loop *));
     for (; listener->loop_count < count; listener->loop_count++) {
         struct loop *loop = loop_new(shared, listener->loop_count, err);
@@ -227,11 +227,6 @@ struct source *listener_new(const struct listener_options *options, struct rawlo
         listener->loops[listener->loop_count] = loop;
     }
     return &listener->source;
-}
-
-void listener_water(struct source *source, const struct vendor_water *water)
-{
-    vendor_table_mark(&((struct listener *)source)->shared.vendors, water);
 }
 
 int listener_port(const struct source *source)

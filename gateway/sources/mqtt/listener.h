@@ -12,7 +12,7 @@
 #include "base/option.h"
 #include "journal/rawlog.h"
 #include "sources/access.h"
-#include "sources/mqtt/vendor.h"
+#include "sources/vendor.h"
 #include "sources/source.h"
 
 /* Filled through listener_option_rows: the section `mqtt` of the configuration. */
@@ -42,7 +42,8 @@ extern const struct option listener_option_rows[];
 
 /* All pointers outlive the listener. The sessions are read by listener_new. */
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
-                            struct access *access, struct err *err);
+                            struct access *access, struct vendor_table *vendors,
+                            struct err *err);
 /* The port bound, after start: for port 0 and for messages. */
 int listener_port(const struct source *source);
 
@@ -57,19 +58,5 @@ struct listener_stats {
     uint64_t sessions;
 };
 void listener_stats(const struct source *source, struct listener_stats *out);
-
-/* One vendor, as the listener counts it since start: by login, and those without together as "". */
-struct listener_vendor {
-    const char *name;
-    struct vendor_sums sums;
-    int64_t rate; /* limits; 0: none */
-    uint64_t byte_rate;
-    uint64_t share_bytes; /* of needed_bytes; 0: none */
-};
-/* `each` must be quick, and must not call the listener. Any thread. */
-void listener_vendors(struct source *source,
-                      void (*each)(void *arg, const struct listener_vendor *vendor), void *arg);
-/* Where the logs stand, every few seconds: for the vendors' shares. Main thread. */
-void listener_water(struct source *source, const struct vendor_water *water);
 
 #endif

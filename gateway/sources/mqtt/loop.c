@@ -542,8 +542,8 @@ struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *g
     if (at == NULL) {
         at = mem_zalloc(sizeof *at);
         at->grant = *grant;
-        at->vendor = vendor_table_find(&loop->shared->vendors, grant);
-        at->seat = at->vendor->seats[loop->index];
+        at->vendor = vendor_table_find(loop->shared->vendors, grant);
+        at->seat = at->vendor->seats[loop->shared->first_seat + loop->index];
         at->next = loop->grants;
         loop->grants = at;
     }

@@ -17,7 +17,7 @@
 #include "sources/mqtt/mailbox.h"
 #include "sources/mqtt/packet.h"
 #include "sources/mqtt/stats.h"
-#include "sources/mqtt/vendor.h"
+#include "sources/vendor.h"
 
 struct conn;
 struct session_table;
@@ -29,7 +29,8 @@ struct shared {
     struct rawlog *rawlog;
     struct access *access;
     struct session_table *sessions;
-    struct vendor_table vendors;
+    struct vendor_table *vendors;
+    unsigned first_seat; /* of the loops, in `vendors` */
     uint64_t connections_max;
     _Atomic uint64_t connections;
     _Atomic uint64_t loops_running;

@@ -68,7 +68,7 @@ void loop_wait_no_more(struct conn *conn)
 
 static void serve(struct loop *loop, struct vendor_seat *seat)
 {
-    const struct vendor_table *vendors = &loop->shared->vendors;
+    const struct vendor_table *vendors = loop->shared->vendors;
     size_t count = seat->end - seat->first; /* who must wait again comes behind these */
     seat->serving = true;
     while (count-- > 0) {

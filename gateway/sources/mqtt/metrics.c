@@ -104,66 +104,6 @@ static void put_closed(const struct listener *listener, struct buffer *out)
             (unsigned long long)sum(listener, AT(closed) + (size_t)i * sizeof(_Atomic uint64_t)));
 }
 
-/* ---- by vendor ---- */
-
-/* Names of vendors come from the configuration, so there are as many as it has. */
-static const struct {
-    const char *name, *type, *help;
-    size_t offset;
-} vendor_rows[] = {
-    {"tidegate_vendor_connections", "gauge", "Connections open now, by login.",
-     offsetof(struct vendor_sums, connections)},
-    {"tidegate_vendor_held_connections", "gauge", "Connections not served now.",
-     offsetof(struct vendor_sums, held)},
-    {"tidegate_vendor_messages_total", "counter", "PUBLISH packets taken over.",
-     offsetof(struct vendor_sums, messages)},
-    {"tidegate_vendor_bytes_total", "counter", "Bytes of their topics and payloads.",
-     offsetof(struct vendor_sums, bytes)},
-    {"tidegate_vendor_waiting_bytes", "gauge", "Bytes of packets that wait for the disk.",
-     offsetof(struct vendor_sums, unacked_bytes)},
-    {"tidegate_vendor_needed_bytes", "gauge",
-     "Bytes of topics and payloads, received since start, that some destination still needs.",
-     offsetof(struct vendor_sums, needed_bytes)},
-    {"tidegate_mqtt_dropped_total", "counter",
-     "PUBLISH packets of QoS 0 dropped where they would have been held, as the vendor's policy "
-     "says.",
-     offsetof(struct vendor_sums, dropped)},
-};
-
-static void vendors_put(const struct listener *listener, struct buffer *out)
-{
-    struct vendor_table *table = (struct vendor_table *)(uintptr_t)&listener->shared.vendors;
-    pthread_mutex_lock(&table->lock);
-    for (size_t i = 0; i < array_count(vendor_rows); i++) {
-        head(out, vendor_rows[i].name, vendor_rows[i].type, vendor_rows[i].help);
-        for (const struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
-            struct vendor_sums sums;
-            vendor_sums(vendor, table->loop_count, &sums);
-            const char *at = (const char *)&sums + vendor_rows[i].offset;
-            buffer_printf(out, "%s{vendor=\"%s\"} %llu\n", vendor_rows[i].name, vendor->name,
-                          (unsigned long long)*(const uint64_t *)(const void *)at);
-        }
-    }
-    pthread_mutex_unlock(&table->lock);
-}
-
-void listener_vendors(struct source *source,
-                      void (*each)(void *arg, const struct listener_vendor *vendor), void *arg)
-{
-    struct vendor_table *table = &((struct listener *)source)->shared.vendors;
-    pthread_mutex_lock(&table->lock);
-    for (const struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
-        uint64_t share = vendor->share_bytes;
-        struct listener_vendor out = {.name = vendor->name,
-                                      .rate = vendor->rate,
-                                      .byte_rate = vendor->byte_rate,
-                                      .share_bytes = share == UINT64_MAX ? 0 : share};
-        vendor_sums(vendor, table->loop_count, &out.sums);
-        each(arg, &out);
-    }
-    pthread_mutex_unlock(&table->lock);
-}
-
 /* ---- all of it ---- */
 
 void listener_metrics(struct source *source, struct buffer *out)
@@ -179,7 +119,6 @@ void listener_metrics(struct source *source, struct buffer *out)
     buffer_printf(out, "tidegate_mqtt_connections_limit %llu\n",
                   (unsigned long long)listener->shared.connections_max);
     put_closed(listener, out);
-    vendors_put(listener, out);
     head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
     buffer_printf(out, "tidegate_mqtt_sessions %llu\n",
                   (unsigned long long)session_table_count(listener->shared.sessions));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counters of one loop. Its thread alone writes them, any thread reads: plain loads and stores that
- * are atomic, no locked instruction for each message.
+ * Counters of one loop. Its thread alone writes them, any thread reads (sources/stat.h).
  */
 #ifndef TIDEGATE_SOURCES_MQTT_STATS_H
 #define TIDEGATE_SOURCES_MQTT_STATS_H
@@ -9,8 +8,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "sources/mqtt/hold.h"
+#include "sources/hold.h"
 #include "sources/mqtt/reason.h"
+#include "sources/stat.h"
 
 enum publish_rejected { REJECTED_ACL, REJECTED_RESERVED_TOPIC, REJECTED_KINDS };
 
@@ -33,22 +33,5 @@ struct stats {
     _Atomic uint64_t gathers; /* waits for more messages in a commit */
     _Atomic uint64_t sessions_dropped;
 };
-
-static inline void stat_add(_Atomic uint64_t *stat, uint64_t count)
-{
-    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) + count,
-                          memory_order_relaxed);
-}
-
-static inline void stat_sub(_Atomic uint64_t *stat, uint64_t count)
-{
-    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) - count,
-                          memory_order_relaxed);
-}
-
-static inline uint64_t stat_get(const _Atomic uint64_t *stat)
-{
-    return atomic_load_explicit(stat, memory_order_relaxed);
-}
 
 #endif

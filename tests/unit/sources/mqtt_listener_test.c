@@ -525,7 +525,7 @@ static void port_of_another_listener_is_refused_unless_shared(void **state)
     option_set(option_find(listener_option_rows, "listen"), &options, listen, &err);
     for (int shared = 0; shared < 2; shared++) {
         options.share_port = shared;
-        struct source *second = listener_new(&options, rig.rawlog, rig.access, &err);
+        struct source *second = listener_new(&options, rig.rawlog, rig.access, &rig.vendors, &err);
         assert_non_null(second);
         if (shared) {
             assert_int_equal(second->type->start(second, &err), 0);

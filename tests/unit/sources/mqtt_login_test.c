@@ -252,7 +252,7 @@ static void qos_0_over_the_rate_is_dropped_by_policy_and_counted(void **state)
     struct listener_stats stats;
     struct buffer out = {0};
     listener_stats(rig.source, &stats);
-    rig.source->type->metrics(rig.source, &out);
+    vendor_table_metrics(&rig.vendors, &out);
     buffer_u8(&out, 0);
     assert_int_equal(stats.messages_received, 2);
     assert_int_equal(stats.held_connections, 0);

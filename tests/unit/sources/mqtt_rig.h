@@ -22,6 +22,7 @@ enum { WAIT_MS = 10000 };
 struct rig {
     struct rawlog *rawlog;
     struct access *access;
+    struct vendor_table vendors;
     struct listener_options options;
     struct source *source;
     int port;
@@ -41,7 +42,8 @@ static inline void rig_listen(struct rig *rig, const char *const *options)
         if (option_set(row, &rig->options, options[1], &err))
             fail_msg("%s", err.text);
     }
-    rig->source = listener_new(&rig->options, rig->rawlog, rig->access, &err);
+    vendor_table_init(&rig->vendors, 64 << 20);
+    rig->source = listener_new(&rig->options, rig->rawlog, rig->access, &rig->vendors, &err);
     if (rig->source == NULL || rig->source->type->start(rig->source, &err))
         fail_msg("%s", err.text);
     rig->port = listener_port(rig->source);
@@ -78,6 +80,7 @@ static inline void rig_unlisten(struct rig *rig, int64_t drain_ms)
     }
     rig->source->type->free(rig->source);
     rig->source = NULL;
+    vendor_table_fini(&rig->vendors);
     option_fini(listener_option_rows, &rig->options);
 }
 

@@ -4,8 +4,8 @@
  * the rate stands ahead of the clock, at most `burst` far; whoever takes pushes it on. Shared by loops
  * without a lock: two that look at once may both take, so it can pass its limit by one of each loop.
  */
-#ifndef TIDEGATE_SOURCES_MQTT_BUCKET_H
-#define TIDEGATE_SOURCES_MQTT_BUCKET_H
+#ifndef TIDEGATE_SOURCES_BUCKET_H
+#define TIDEGATE_SOURCES_BUCKET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -2,8 +2,8 @@
  *
  * Why a connection is held. Read-only, any thread.
  */
-#ifndef TIDEGATE_SOURCES_MQTT_HOLD_H
-#define TIDEGATE_SOURCES_MQTT_HOLD_H
+#ifndef TIDEGATE_SOURCES_HOLD_H
+#define TIDEGATE_SOURCES_HOLD_H
 
 enum hold {
     HOLD_NONE,

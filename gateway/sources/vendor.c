@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See vendor.h. The waiting connections are loop_quota.c's.
+ * See vendor.h. The waiting connections are sources/mqtt/loop_quota.c's.
  */
-#include "sources/mqtt/vendor.h"
+#include "sources/vendor.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "sources/mqtt/stats.h"
+#include "sources/stat.h"
 
 enum {
     SECOND_NS = 1000000000,
@@ -24,11 +25,19 @@ const char *const hold_names[HOLD_KINDS] = {
 
 /* ---- the table ---- */
 
-void vendor_table_init(struct vendor_table *table, unsigned loop_count, uint64_t memory_bytes)
+void vendor_table_init(struct vendor_table *table, uint64_t memory_bytes)
 {
     pthread_mutex_init(&table->lock, NULL);
-    table->loop_count = loop_count;
-    table->memory_max = memory_bytes / MEMORY_PART / loop_count;
+    table->memory_bytes = memory_bytes;
+}
+
+unsigned vendor_table_seats(struct vendor_table *table, unsigned count)
+{
+    unsigned first = table->seat_count;
+    gw_assert(table->first == NULL); /* who is there already would have too few */
+    table->seat_count += count;
+    table->memory_max = table->memory_bytes / MEMORY_PART / table->seat_count;
+    return first;
 }
 
 void vendor_table_fini(struct vendor_table *table)
@@ -36,7 +45,7 @@ void vendor_table_fini(struct vendor_table *table)
     while (table->first) {
         struct vendor *vendor = table->first;
         table->first = vendor->next;
-        for (unsigned i = 0; i < table->loop_count; i++) {
+        for (unsigned i = 0; i < table->seat_count; i++) {
             free(vendor->seats[i]->waiting);
             free(vendor->seats[i]);
         }
@@ -48,10 +57,10 @@ void vendor_table_fini(struct vendor_table *table)
 static struct vendor *vendor_new(const struct vendor_table *table, const char *name)
 {
     struct vendor *vendor =
-        mem_zalloc(sizeof *vendor + table->loop_count * sizeof(struct vendor_seat *));
+        mem_zalloc(sizeof *vendor + table->seat_count * sizeof(struct vendor_seat *));
     memcpy(vendor->name, name, strlen(name) + 1);
     vendor->share_bytes = UINT64_MAX;
-    for (unsigned i = 0; i < table->loop_count; i++) {
+    for (unsigned i = 0; i < table->seat_count; i++) {
         vendor->seats[i] = mem_zalloc(sizeof *vendor->seats[i]);
         vendor->seats[i]->vendor = vendor;
     }
@@ -101,17 +110,17 @@ struct vendor *vendor_table_find(struct vendor_table *table, const struct access
 
 /* ---- one message ---- */
 
-static uint64_t received_bytes(const struct vendor *vendor, unsigned loop_count)
+static uint64_t received_bytes(const struct vendor *vendor, unsigned seat_count)
 {
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < loop_count; i++)
+    for (unsigned i = 0; i < seat_count; i++)
         bytes += stat_get(&vendor->seats[i]->bytes);
     return bytes;
 }
 
-static uint64_t needed_bytes(const struct vendor *vendor, unsigned loop_count)
+static uint64_t needed_bytes(const struct vendor *vendor, unsigned seat_count)
 {
-    uint64_t received = received_bytes(vendor, loop_count);
+    uint64_t received = received_bytes(vendor, seat_count);
     uint64_t settled = stat_get(&vendor->settled_bytes);
     return received > settled ? received - settled : 0;
 }
@@ -124,7 +133,7 @@ enum hold vendor_holds(const struct vendor_table *table, const struct vendor *ve
     if (waiting && waiting + size > table->memory_max)
         return HOLD_MEMORY;
     if (share != UINT64_MAX) {
-        uint64_t needed = needed_bytes(vendor, table->loop_count);
+        uint64_t needed = needed_bytes(vendor, table->seat_count);
         if (needed && needed + size > share)
             return HOLD_SHARE;
     }
@@ -197,7 +206,7 @@ void vendor_table_mark(struct vendor_table *table, const struct vendor_water *wa
         water->next_seq - table->mark_seqs[at - 1] > gap_of(table, water->next_seq)) {
         table->mark_seqs[table->mark_count++] = water->next_seq;
         for (struct vendor *vendor = table->first; vendor; vendor = vendor->next)
-            vendor->marks[at] = received_bytes(vendor, table->loop_count);
+            vendor->marks[at] = received_bytes(vendor, table->seat_count);
     }
     settle(table, water->needed_seq);
     table->capacity = water->capacity;
@@ -208,10 +217,10 @@ void vendor_table_mark(struct vendor_table *table, const struct vendor_water *wa
 
 /* ---- figures ---- */
 
-void vendor_sums(const struct vendor *vendor, unsigned loop_count, struct vendor_sums *out)
+static void sums(const struct vendor *vendor, unsigned seat_count, struct vendor_sums *out)
 {
-    *out = (struct vendor_sums){.needed_bytes = needed_bytes(vendor, loop_count)};
-    for (unsigned i = 0; i < loop_count; i++) {
+    *out = (struct vendor_sums){.needed_bytes = needed_bytes(vendor, seat_count)};
+    for (unsigned i = 0; i < seat_count; i++) {
         const struct vendor_seat *seat = vendor->seats[i];
         out->connections += stat_get(&seat->connections);
         out->held += stat_get(&seat->held);
@@ -219,5 +228,70 @@ void vendor_sums(const struct vendor *vendor, unsigned loop_count, struct vendor
         out->bytes += stat_get(&seat->bytes);
         out->dropped += stat_get(&seat->dropped);
         out->unacked_bytes += stat_get(&seat->unacked_bytes);
+    }
+}
+
+void vendor_table_each(struct vendor_table *table,
+                       void (*each)(void *arg, const struct vendor_figures *figures), void *arg)
+{
+    pthread_mutex_lock(&table->lock);
+    for (const struct vendor *vendor = table->first; vendor; vendor = vendor->next) {
+        uint64_t share = vendor->share_bytes;
+        struct vendor_figures out = {.name = vendor->name,
+                                     .rate = vendor->rate,
+                                     .byte_rate = vendor->byte_rate,
+                                     .share_bytes = share == UINT64_MAX ? 0 : share};
+        sums(vendor, table->seat_count, &out.sums);
+        each(arg, &out);
+    }
+    pthread_mutex_unlock(&table->lock);
+}
+
+/* Names of vendors come from the configuration, so there are as many as it has. */
+static const struct metric {
+    const char *name, *type, *help;
+    size_t offset;
+} metric_rows[] = {
+    {"tidegate_vendor_connections", "gauge",
+     "Connections open now, by login, and those of ours to brokers that count for the vendor.",
+     offsetof(struct vendor_sums, connections)},
+    {"tidegate_vendor_held_connections", "gauge", "Connections not served now.",
+     offsetof(struct vendor_sums, held)},
+    {"tidegate_vendor_messages_total", "counter", "PUBLISH packets taken over.",
+     offsetof(struct vendor_sums, messages)},
+    {"tidegate_vendor_bytes_total", "counter", "Bytes of their topics and payloads.",
+     offsetof(struct vendor_sums, bytes)},
+    {"tidegate_vendor_waiting_bytes", "gauge", "Bytes of packets that wait for the disk.",
+     offsetof(struct vendor_sums, unacked_bytes)},
+    {"tidegate_vendor_needed_bytes", "gauge",
+     "Bytes of topics and payloads, received since start, that some destination still needs.",
+     offsetof(struct vendor_sums, needed_bytes)},
+    {"tidegate_mqtt_dropped_total", "counter",
+     "PUBLISH packets of QoS 0 dropped where they would have been held, as the vendor's policy "
+     "says.",
+     offsetof(struct vendor_sums, dropped)},
+};
+
+struct metric_put {
+    const struct metric *row;
+    struct buffer *out;
+};
+
+static void metric_put(void *arg, const struct vendor_figures *figures)
+{
+    const struct metric_put *put = arg;
+    const char *at = (const char *)&figures->sums + put->row->offset;
+    buffer_printf(put->out, "%s{vendor=\"%s\"} %" PRIu64 "\n", put->row->name, figures->name,
+                  *(const uint64_t *)(const void *)at);
+}
+
+void vendor_table_metrics(struct vendor_table *table, struct buffer *out)
+{
+    for (size_t i = 0; i < array_count(metric_rows); i++) {
+        const struct metric *row = &metric_rows[i];
+        struct metric_put put = {row, out};
+        buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
+                      row->type);
+        vendor_table_each(table, metric_put, &put);
     }
 }
