@@ -156,6 +156,16 @@ static bool anonymous_allowed(const struct rules *rules, bool loopback)
            (rules->anonymous == ANONYMOUS_LOOPBACK && loopback);
 }
 
+static void grant_fill_vendor(const struct access *access, uint32_t index,
+                              struct access_grant *grant)
+{
+    const struct rules_vendor *vendor = &access->rules->vendors[index];
+    memcpy(grant->vendor, vendor->name, strlen(vendor->name) + 1);
+    grant->subscribe_accept = vendor->subscribe_accept;
+    grant->vendor_index = index;
+    grant->quota = vendor->quota;
+}
+
 static void grant_fill(const struct access *access, const struct user *user, bool loopback,
                        struct access_grant *grant)
 {
@@ -165,13 +175,34 @@ static void grant_fill(const struct access *access, const struct user *user, boo
         .credential = credential_of(user),
         .quota = access->rules->anonymous_quota,
     };
-    if (user == NULL)
-        return;
-    const struct rules_vendor *vendor = &access->rules->vendors[user->vendor];
-    memcpy(grant->vendor, vendor->name, strlen(vendor->name) + 1);
-    grant->subscribe_accept = vendor->subscribe_accept;
-    grant->vendor_index = user->vendor;
-    grant->quota = vendor->quota;
+    if (user)
+        grant_fill_vendor(access, user->vendor, grant);
+}
+
+/* A certificate names a vendor, and was checked before: what else is given must agree. */
+static enum access_answer connect_by_certificate(struct access *access,
+                                                 const struct access_request *request,
+                                                 struct access_grant *grant)
+{
+    const struct rules *rules = access->rules;
+    const struct rules_vendor *vendor = rules_vendor(rules, request->certificate);
+    const struct user *user = NULL;
+    if (vendor == NULL || (request->has_password && !request->has_user))
+        return ACCESS_NOT_AUTHORISED;
+    uint32_t index = (uint32_t)(vendor - rules->vendors);
+    if (request->has_password) {
+        user = login(access, request);
+        if (user == NULL)
+            return ACCESS_BAD_CREDENTIALS;
+        if (user->vendor != index)
+            return ACCESS_NOT_AUTHORISED;
+    } else if (request->has_user && !bytes_equal_text(request->user, vendor->name)) {
+        return ACCESS_NOT_AUTHORISED;
+    }
+    grant_fill(access, user, request->loopback, grant);
+    grant_fill_vendor(access, index, grant);
+    grant->by_certificate = user == NULL;
+    return ACCESS_OK;
 }
 
 enum access_answer access_connect(struct access *access, const struct access_request *request,
@@ -180,6 +211,11 @@ enum access_answer access_connect(struct access *access, const struct access_req
     enum access_answer answer = ACCESS_OK;
     const struct user *user = NULL;
     pthread_rwlock_rdlock(&access->lock);
+    if (request->certificate) {
+        answer = connect_by_certificate(access, request, grant);
+        pthread_rwlock_unlock(&access->lock);
+        return answer;
+    }
     if (request->has_user) {
         user = login(access, request);
         answer = user ? ACCESS_OK : ACCESS_BAD_CREDENTIALS;
@@ -242,6 +278,17 @@ bool access_renew(struct access *access, struct access_grant *grant, struct byte
     bool still;
     const struct user *user = NULL;
     pthread_rwlock_rdlock(&access->lock);
+    if (grant->by_certificate) {
+        const struct rules_vendor *vendor = rules_vendor(access->rules, grant->vendor);
+        still = vendor != NULL;
+        if (still) {
+            grant_fill(access, NULL, grant->loopback, grant);
+            grant_fill_vendor(access, (uint32_t)(vendor - access->rules->vendors), grant);
+            grant->by_certificate = true;
+        }
+        pthread_rwlock_unlock(&access->lock);
+        return still;
+    }
     if (grant->vendor[0]) {
         user = rules_user(access->rules, name);
         still = user && credential_of(user) == grant->credential &&

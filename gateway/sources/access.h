@@ -61,6 +61,7 @@ struct access_grant {
     char vendor[ACCESS_VENDOR_SIZE]; /* "" for anonymous: the route decides by topic */
     bool subscribe_accept;
     bool loopback;         /* as in the request: anonymous grants depend on it */
+    bool by_certificate;   /* no password was asked for: it holds as long as the vendor is there */
     uint64_t generation;   /* grows with each load; a grant of an older one is asked again */
     uint32_t vendor_index; /* access.c's own: valid for `generation` */
     uint64_t credential;   /* access.c's own: tells whether the password was changed since */
@@ -73,6 +74,9 @@ struct access_request {
     bool has_user, has_password;
     struct bytes user, password;
     bool loopback; /* the peer's address is on the loopback interface */
+    /* The vendor that its verified certificate names; null: none. It needs no user name then. One that
+     * it gives must be the same word, or with a password a user of that vendor. */
+    const char *certificate;
 };
 
 /* Same time and same answer for an unknown user and a wrong password. About 50 us when a hash must

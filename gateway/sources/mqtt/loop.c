@@ -537,6 +537,7 @@ struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *g
     while (at && !(strcmp(at->grant.vendor, grant->vendor) == 0 &&
                    at->grant.generation == grant->generation &&
                    at->grant.subscribe_accept == grant->subscribe_accept &&
+                   at->grant.by_certificate == grant->by_certificate &&
                    at->grant.loopback == grant->loopback))
         at = at->next;
     if (at == NULL) {

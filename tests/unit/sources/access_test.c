@@ -425,6 +425,70 @@ static void reload_withdraws_anonymous(void **state)
     assert_false(may_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
 }
 
+static enum access_answer connect_certified(struct fixture *fixture, const char *certificate,
+                                            const char *user, const char *password,
+                                            struct access_grant *grant)
+{
+    struct access_request request = {
+        .has_user = user != NULL,
+        .has_password = password != NULL,
+        .user = bytes_text(user ? user : ""),
+        .password = bytes_text(password ? password : ""),
+        .certificate = certificate,
+    };
+    return access_connect(fixture->access, &request, grant);
+}
+
+static void certificate_stands_for_its_vendor_and_what_else_is_given_must_agree(void **state)
+{
+    static const struct {
+        const char *certificate, *user, *password;
+        enum access_answer answer;
+    } cases[] = {
+        {"acme", NULL, NULL, ACCESS_OK},
+        {"acme", "acme", NULL, ACCESS_OK},
+        {"acme", "acme", "correct horse", ACCESS_OK},
+        {"borealis", NULL, NULL, ACCESS_OK},
+        {"acme", "acme", "wrong", ACCESS_BAD_CREDENTIALS},
+        {"acme", "borealis", NULL, ACCESS_NOT_AUTHORISED},
+        {"acme", "Acme", NULL, ACCESS_NOT_AUTHORISED},
+        {"acme", "", NULL, ACCESS_NOT_AUTHORISED},
+        {"acme", NULL, "correct horse", ACCESS_NOT_AUTHORISED},
+        {"borealis", "acme", "correct horse", ACCESS_NOT_AUTHORISED},
+        {"nobody", NULL, NULL, ACCESS_NOT_AUTHORISED},
+        {"acm", NULL, NULL, ACCESS_NOT_AUTHORISED},
+        {"", NULL, NULL, ACCESS_NOT_AUTHORISED},
+    };
+    struct access_grant grant;
+    load_good(*state, ANONYMOUS_ALLOW);
+    for (size_t i = 0; i < array_count(cases); i++) {
+        enum access_answer answer = connect_certified(*state, cases[i].certificate, cases[i].user,
+                                                      cases[i].password, &grant);
+        if (answer != cases[i].answer)
+            fail_msg("case %zu: %d", i, (int)answer);
+        if (answer == ACCESS_OK) {
+            assert_string_equal(grant.vendor, cases[i].certificate);
+            assert_int_equal(grant.by_certificate, cases[i].password == NULL);
+        }
+    }
+}
+
+static void certificate_grant_holds_while_its_vendor_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    struct access_rules none = {.anonymous = ANONYMOUS_ALLOW};
+    struct access_grant grant;
+    struct err err;
+    load_good(fixture, ANONYMOUS_REFUSE);
+    assert_int_equal(connect_certified(fixture, "acme", NULL, NULL, &grant), ACCESS_OK);
+    load_good(fixture, ANONYMOUS_REFUSE);
+    assert_true(access_renew(fixture->access, &grant, bytes_text("")));
+    assert_true(grant.by_certificate);
+    assert_true(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
+    assert_int_equal(access_load(fixture->access, &disk_real, &none, &err), 0);
+    assert_false(access_renew(fixture->access, &grant, bytes_text("")));
+}
+
 struct asker {
     struct fixture *fixture;
     _Atomic bool *stop;
@@ -488,6 +552,8 @@ int main(void)
         TEST(line_ends_and_links_do_not_matter),
         TEST(reload_withdraws_users_vendors_and_changed_passwords),
         TEST(reload_withdraws_anonymous),
+        TEST(certificate_stands_for_its_vendor_and_what_else_is_given_must_agree),
+        TEST(certificate_grant_holds_while_its_vendor_is_there),
         TEST(view_follows_a_reload),
         TEST(questions_during_reloads_get_right_answers),
     };
