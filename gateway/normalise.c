@@ -20,8 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "model/unit.h"
-#include "model/utf8.h"
 #include "series.h"
 
 struct normaliser {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 /* (field number << 3) | wire type: 0 varint, 1 eight bytes, 2 length and bytes */
 enum tag {

@@ -6,9 +6,9 @@
  */
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "codecs/reading/pack.h"
 #include "codecs/reading/reading.pb-c.h"
-#include "model/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

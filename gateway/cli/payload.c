@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "model/batch_json.h"
-#include "model/utf8.h"
 
 enum { READ_SIZE = 64 << 10 };
 

@@ -9,36 +9,6 @@
 
 #include "base/clock.h"
 #include "model/decimal.h"
-#include "model/utf8.h"
-
-static void escape_ascii(uint8_t byte, struct buffer *out)
-{
-    static const char letters[] = "btnvfr"; /* 0x08..0x0d; JSON knows no \v */
-    if (byte == '"' || byte == '\\')
-        buffer_printf(out, "\\%c", byte);
-    else if (byte >= 0x08 && byte <= 0x0d && byte != 0x0b)
-        buffer_printf(out, "\\%c", letters[byte - 0x08]);
-    else if (byte < 0x20 || byte == 0x7f)
-        buffer_printf(out, "\\u%04x", byte);
-    else
-        buffer_u8(out, byte);
-}
-
-void json_string(struct bytes in, struct buffer *out)
-{
-    buffer_u8(out, '"');
-    for (size_t at = 0; at < in.size;) {
-        size_t size = utf8_size(in.data + at, in.size - at);
-        if (size == 1)
-            escape_ascii(in.data[at], out);
-        else if (size > 1)
-            buffer_add(out, in.data + at, size);
-        else
-            buffer_add_text(out, "\xef\xbf\xbd");
-        at += size ? size : 1;
-    }
-    buffer_u8(out, '"');
-}
 
 static void member_string(const char *name, struct bytes value, struct buffer *out)
 {

@@ -7,13 +7,12 @@
 #ifndef TIDEGATE_MODEL_BATCH_JSON_H
 #define TIDEGATE_MODEL_BATCH_JSON_H
 
+#include "base/json_text.h"
 #include "model/batch.h"
 
 /* Appends the object and '\n'. `gateway` is the journal's identity as text. Invalid UTF-8 in
  * strings becomes U+FFFD. */
 void batch_row_json(const struct batch *batch, uint32_t row, const char *gateway,
                     struct buffer *out);
-/* A JSON string literal with quotes, escaped. */
-void json_string(struct bytes in, struct buffer *out);
 
 #endif

@@ -10,7 +10,7 @@
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack */
 #include <xxhash.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 enum { MS_PER_DAY = 86400000, DIGIT_BITS = 16 };
 /* Numbers and fixed words of a row in a block, as an upper bound. */

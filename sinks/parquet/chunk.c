@@ -9,7 +9,7 @@
 #include <isa-l/crc.h>
 #include <stdlib.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 #include "sinks/parquet/dictionary.h"
 #include "sinks/parquet/encodings.h"
 #include "sinks/parquet/thrift.h"

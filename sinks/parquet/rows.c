@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "model/decimal.h"
-#include "model/utf8.h"
 
 enum { ROWS_FIRST = 256, DIGIT_BITS = 16 };
 /* Years 1 to 9999: what the name of a folder can say. */

@@ -7,7 +7,7 @@
 
 #include <endian.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 
 #define EACH(byte) (0x0101010101010101ull * (byte))
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <xxhash.h>
 
-#include "model/utf8.h"
+#include "base/utf8.h"
 #include "sinks/clickhouse/block.h"
 #include "sinks/clickhouse/frame.h"
 
