@@ -6,9 +6,12 @@
  * `keep_ms` removed. (`tidegate audit`, the proof of invariant 9, is another thing: gateway/audit.h.)
  *
  * Any thread may add; nobody waits for the disk: entries go through a bounded queue to a thread of
- * its own. What finds the queue full, and what repeats (the same what, who, from and result within a
- * minute), is counted, and told by an entry of its own, so that nobody can fill the disk by guessing
- * passwords. Secrets and payloads never come here; text from outside is escaped as JSON.
+ * its own. What finds the queue full, and what repeats within a minute (the same what, who, from and
+ * result; what succeeded only when all of it is the same), is counted, and told by an entry of its
+ * own; so are more than 30 refusals a minute from one address, or 120 from all, so that nobody can
+ * fill the disk by guessing passwords. While the disk refuses, entries wait; a file that failed is
+ * never written again, its last lines may stand once more in the day's next
+ * (audit-YYYY-MM-DD-2.jsonl). Secrets and payloads never come here; text from outside is escaped as JSON.
  */
 #ifndef TIDEGATE_BASE_AUDIT_LOG_H
 #define TIDEGATE_BASE_AUDIT_LOG_H
@@ -18,7 +21,7 @@
 #include "base/disk.h"
 #include "base/err.h"
 
-/* One row each in audit_log.c: the word in the file, and a sentence for the manual. */
+/* One row each in audit_entry.c: the word in the file, and a sentence for the manual. */
 enum audit_what {
     AUDIT_START, /* the gateway started; stopped */
     AUDIT_STOP,
@@ -33,6 +36,12 @@ enum audit_what {
     AUDIT_DRAIN,
     AUDIT_WHATS,
 };
+
+struct audit_word {
+    const char *word;
+    const char *sentence;
+};
+extern const struct audit_word audit_whats[AUDIT_WHATS];
 
 enum audit_result { AUDIT_OK, AUDIT_REFUSED, AUDIT_FAILED, AUDIT_RESULTS };
 
@@ -61,6 +70,8 @@ int audit_log_open(struct audit_log **out, const struct audit_log_options *optio
 void audit_log_add(struct audit_log *log, const struct audit_entry *entry);
 /* Entries that the full queue or the disk lost since the start. */
 uint64_t audit_log_lost(const struct audit_log *log);
+uint64_t audit_log_written(const struct audit_log *log); /* and synced */
+bool audit_log_failing(const struct audit_log *log);     /* the disk refuses now */
 /* Writes what waits, syncs, ends the thread; accepts null. */
 void audit_log_close(struct audit_log *log);
 /* One entry, at once, for a verb of the command line beside a running gateway: opens, appends with
