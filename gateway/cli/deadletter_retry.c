@@ -5,14 +5,8 @@
  */
 #include "cli/deadletter_retry.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
-#include "cli/answer.h"
-#include "cli/replay_job.h"
-
-enum { SINKS_MAX = 64 };
+#include "cli/replay_sinks.h"
 
 struct retry_options {
     char *admin, *from, *to, *sink, *vendor, *reason, *topic;
@@ -81,49 +75,17 @@ const struct cli_command deadletter_retry_command = {
             "old.\n",
 };
 
-/* ---- which sinks ---- */
-
-struct sinks {
-    char *names[SINKS_MAX];
-    size_t count;
-};
-
-static int sinks_ask(struct http *http, struct sinks *out, struct err *err)
-{
-    struct answer answer = {0};
-    int rc = answer_get(http, &answer, err);
-    const struct yaml_node *lanes = rc ? NULL : answer_member(answer.yaml.root, "lanes");
-    if (lanes && lanes->kind == YAML_SEQUENCE)
-        YAML_EACH(lane, lanes)
-    if (out->count < SINKS_MAX)
-        out->names[out->count++] = mem_strdup(answer_text(lane, "name"));
-    answer_fini(&answer);
-    if (rc == 0 && out->count == 0)
-        rc = err_set(err, GW_ENOENT, "that gateway has no sink");
-    return rc;
-}
-
-static void sinks_fini(struct sinks *sinks)
-{
-    while (sinks->count)
-        free(sinks->names[--sinks->count]);
-}
-
-/* ---- one after the other ---- */
-
 static int ask_make(const struct retry_options *options, struct replay_ask *ask)
 {
     const char *name = deadletter_retry_command.name;
     int64_t now_ms = clock_wall_ms();
     struct err err;
-    if (!options->dry_run && (options->sink == NULL) == !options->all_sinks)
-        return cli_fail(name, EXIT_CODE_USAGE,
-                        "needs --sink NAME (`tidegate status` lists them), --all-sinks, or "
-                        "--dry-run");
-    if (options->sink && options->all_sinks)
-        return cli_fail(name, EXIT_CODE_USAGE, "--sink and --all-sinks exclude each other");
+    int code = replay_sinks_check(name, options->sink, options->all_sinks, options->dry_run);
+    if (code != CLI_GO)
+        return code;
     *ask = (struct replay_ask){
         .source = "letters",
+        .sink = options->sink,
         .vendor = options->vendor,
         .topic = options->topic,
         .reason = options->reason,
@@ -140,48 +102,6 @@ static int ask_make(const struct retry_options *options, struct replay_ask *ask)
     return CLI_GO;
 }
 
-static int retry_one(struct http *http, const struct retry_options *options,
-                     const struct replay_ask *ask)
-{
-    const char *name = deadletter_retry_command.name;
-    const struct replay_follow follow = {
-        .verb = name, .admin = options->admin, .json = options->json};
-    char id[REPLAY_JOB_ID_SIZE];
-    struct err err;
-    int rc = replay_job_begin(http, ask, id, &err);
-    if (rc)
-        return cli_fail(name, http_exit_code(rc), "%s", err.text);
-    if (options->detach) {
-        printf("%s\n", id);
-        return cli_finish(EXIT_CODE_OK);
-    }
-    int code = replay_job_follow(http, id, &follow);
-    if (ask->dry_run)
-        replay_job_act(http, "forget", id, &err);
-    return code;
-}
-
-/* Each sink, whatever became of the one before; the first failure is the exit code. */
-static int retry_all(struct http *http, const struct retry_options *options, struct replay_ask *ask)
-{
-    struct sinks sinks = {.count = 0};
-    struct err err;
-    int code = EXIT_CODE_OK;
-    int rc = sinks_ask(http, &sinks, &err);
-    if (rc)
-        code = cli_fail(deadletter_retry_command.name, http_exit_code(rc), "%s", err.text);
-    for (size_t i = 0; i < sinks.count; i++) {
-        ask->sink = sinks.names[i];
-        if (!options->json && !options->detach)
-            printf("%s: ", sinks.names[i]);
-        fflush(stdout);
-        int one = retry_one(http, options, ask);
-        code = code == EXIT_CODE_OK ? one : code;
-    }
-    sinks_fini(&sinks);
-    return code;
-}
-
 int deadletter_retry(const struct cli_command *command, int argc, char **argv)
 {
     struct retry_options options = {0};
@@ -191,11 +111,12 @@ int deadletter_retry(const struct cli_command *command, int argc, char **argv)
     if (code == CLI_GO)
         code = ask_make(&options, &ask);
     if (code == CLI_GO) {
-        struct http *http = http_new(options.admin);
-        ask.sink = options.sink;
-        code =
-            options.all_sinks ? retry_all(http, &options, &ask) : retry_one(http, &options, &ask);
-        http_free(http);
+        const struct replay_sinks sinks = {
+            .follow = {.verb = command->name, .admin = options.admin, .json = options.json},
+            .all = options.all_sinks,
+            .detach = options.detach,
+        };
+        code = replay_sinks_run(&sinks, &ask);
     }
     option_fini(command->rows, &options);
     return code;

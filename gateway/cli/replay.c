@@ -8,12 +8,12 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "cli/replay_job.h"
+#include "cli/replay_sinks.h"
 
 struct replay_options {
     char *admin, *from, *to, *sink, *vendor, *device, *topic;
     int64_t rate;
-    bool decode_again, dry_run, detach, json;
+    bool all_sinks, decode_again, dry_run, detach, json;
 };
 
 #define AT(member) offsetof(struct replay_options, member)
@@ -36,7 +36,12 @@ static const struct option begin_rows[] = {
     {.name = "sink",
      .type = OPTION_STRING,
      .offset = AT(sink),
-     .help = "Who gets it, by its name in `tidegate status`. For several sinks, once for each."},
+     .help = "Who gets it, by its name in `tidegate status`."},
+    {.name = "all-sinks",
+     .type = OPTION_BOOL,
+     .offset = AT(all_sinks),
+     .def = "false",
+     .help = "Every sink gets it, one after the other."},
     ROW_ADMIN,
     CLI_ROW_VENDOR(struct replay_options),
     {.name = "device", .type = OPTION_STRING, .offset = AT(device), .help = "Only this device."},
@@ -57,7 +62,7 @@ static const struct option begin_rows[] = {
      .type = OPTION_BOOL,
      .offset = AT(detach),
      .def = "false",
-     .help = "Print its id and leave: the gateway does it alone."},
+     .help = "Print the id of each replay and leave: the gateway does it alone."},
     ROW_JSON,
     {0},
 };
@@ -68,7 +73,7 @@ static const struct option list_rows[] = {ROW_ADMIN, ROW_JSON, {0}};
 static const struct cli_command begin_command = {
     .name = "replay",
     .arguments = "[ls|stop|resume|forget]",
-    .summary = "Send history once more to one sink, beside live traffic.",
+    .summary = "Send history once more to one sink or to all, beside live traffic.",
     .rows = begin_rows,
     .more =
         "Times are those of receiving: 2026-11-21T08:00:00+08:00, a day (2026-11-21, UTC; as "
@@ -121,9 +126,9 @@ static int ask_make(const struct replay_options *options, struct replay_ask *ask
     if (options->from == NULL || options->to == NULL)
         return cli_fail(name, EXIT_CODE_USAGE,
                         "needs --from and --to; see `tidegate replay --help`");
-    if (options->sink == NULL && !options->dry_run)
-        return cli_fail(name, EXIT_CODE_USAGE,
-                        "needs --sink NAME (`tidegate status` lists them), or --dry-run");
+    int code = replay_sinks_check(name, options->sink, options->all_sinks, options->dry_run);
+    if (code != CLI_GO)
+        return code;
     *ask = (struct replay_ask){
         .source = options->decode_again ? "again" : "readings",
         .sink = options->sink,
@@ -142,29 +147,6 @@ static int ask_make(const struct replay_options *options, struct replay_ask *ask
     return CLI_GO;
 }
 
-static int begin(const struct replay_options *options, const struct replay_ask *ask)
-{
-    const struct replay_follow follow = {
-        .verb = begin_command.name, .admin = options->admin, .json = options->json};
-    char id[REPLAY_JOB_ID_SIZE];
-    struct err err;
-    struct http *http = http_new(options->admin);
-    int rc = replay_job_begin(http, ask, id, &err);
-    int code = EXIT_CODE_OK;
-    if (rc) {
-        code = cli_fail(begin_command.name, http_exit_code(rc), "%s", err.text);
-    } else if (options->detach) {
-        printf("%s\n", id);
-        code = cli_finish(EXIT_CODE_OK);
-    } else {
-        code = replay_job_follow(http, id, &follow);
-        if (ask->dry_run) /* told; nobody needs it any more */
-            replay_job_act(http, "forget", id, &err);
-    }
-    http_free(http);
-    return code;
-}
-
 static int run_begin(int argc, char **argv)
 {
     struct replay_options options = {0};
@@ -173,8 +155,14 @@ static int run_begin(int argc, char **argv)
     int code = cli_parse(&begin_command, argc, argv, &options, &arguments);
     if (code == CLI_GO)
         code = ask_make(&options, &ask);
-    if (code == CLI_GO)
-        code = begin(&options, &ask);
+    if (code == CLI_GO) {
+        const struct replay_sinks sinks = {
+            .follow = {.verb = begin_command.name, .admin = options.admin, .json = options.json},
+            .all = options.all_sinks,
+            .detach = options.detach,
+        };
+        code = replay_sinks_run(&sinks, &ask);
+    }
     option_fini(begin_rows, &options);
     return code;
 }

@@ -258,6 +258,11 @@ static void on_interrupt(int number)
         _exit(EXIT_CODE_FAILED); /* the second time people mean it */
 }
 
+bool replay_job_interrupted(void)
+{
+    return interrupted != 0;
+}
+
 static void interrupts_catch(void)
 {
     struct sigaction action = {.sa_handler = on_interrupt};

@@ -39,6 +39,8 @@ struct replay_follow {
 };
 /* Show how it goes until it ends; an interrupt stops it. Returns an exit code. */
 int replay_job_follow(struct http *http, const char *id, const struct replay_follow *follow);
+/* The last one followed was stopped so. */
+bool replay_job_interrupted(void);
 
 /* All that the gateway knows: a table, or its JSON. An exit code. */
 int replay_job_list(struct http *http, const struct replay_follow *follow);

@@ -59,6 +59,18 @@ def test_filters_choose_what_is_sent():
             assert (job["messages"], job["readings"]) == numbers, (words, job)
 
 
+def test_all_sinks_get_it_one_after_the_other():
+    with ReplayGateway().start() as gateway:
+        gateway.publish_meters(3, 12)
+        gateway.settled(messages=12)
+        told = gateway.admin_verb("replay", "--from", "-1h", "--to", "now", "--all-sinks", check=0)
+        lines = told.stdout.decode().splitlines()
+        names = [lane["name"] for lane in gateway.status()["lanes"]]
+        assert len(names) == 2 and [line.split(":")[0] for line in lines if " sent " in line] == names, (names, lines)
+        refused = gateway.admin_verb("replay", "--from", "-1h", "--to", "now", "--all-sinks", "--sink", names[0], check=2)
+        assert b"exclude each other" in refused.stderr, refused
+
+
 def test_a_dry_run_changes_nothing_and_needs_no_sink():
     with filled(parquet=None) as gateway:
         before = stores.lane(gateway, "nothing")
