@@ -16,7 +16,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/cursor.h"
+#include "notify.h"
 #include "parts.h"
+#include "patience.h"
+#include "pulse.h"
 #include "replay_parts.h"
 #include "report.h"
 #include "retention.h"
@@ -424,6 +427,7 @@ static void on_signal_stop(uv_signal_t *signal, int number)
         return;
     gateway->stopping = true;
     log_event(LOG_INFO, "stopping", "signal=%d", number);
+    notify_stopping();
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_stop_soon(gateway->lanes[i]);
     gateway->sources_open = (unsigned)gateway->source_count;
@@ -468,6 +472,7 @@ static void on_signal_reload(uv_signal_t *signal, int number)
     struct config *config = NULL;
     struct buffer errors = {0};
     struct err err = {{0}};
+    notify_reloading();
     int rc = gateway->reload(gateway->reload_arg, &config, &errors);
     if (rc) {
         buffer_u8(&errors, 0);
@@ -487,6 +492,7 @@ static void on_signal_reload(uv_signal_t *signal, int number)
         log_event(LOG_INFO, "reloaded", "generation=%u",
                   decoder_stats(gateway->decoder)->generation);
     }
+    notify_ready(); /* also with the old configuration */
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -503,6 +509,7 @@ static void loop_make(struct gateway *gateway)
     uv_signal_init(&gateway->loop, &gateway->sigint);
     uv_signal_init(&gateway->loop, &gateway->sighup);
     uv_timer_init(&gateway->loop, &gateway->housekeeping);
+    pulse_init(gateway);
     uv_async_init(&gateway->loop, &gateway->source_closed, on_async_source_closed);
     gateway->sigterm.data = gateway->sigint.data = gateway->sighup.data = gateway;
     gateway->housekeeping.data = gateway;
@@ -514,6 +521,7 @@ static void loop_run(struct gateway *gateway)
     uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
     uv_signal_start(&gateway->sighup, on_signal_reload, SIGHUP);
     uv_timer_start(&gateway->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
+    pulse_start(gateway);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
 }
 
@@ -523,6 +531,7 @@ static void loop_fini(struct gateway *gateway)
     uv_close((uv_handle_t *)&gateway->sigint, NULL);
     uv_close((uv_handle_t *)&gateway->sighup, NULL);
     uv_close((uv_handle_t *)&gateway->housekeeping, NULL);
+    pulse_close(gateway);
     uv_close((uv_handle_t *)&gateway->source_closed, NULL);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
     gw_assert(uv_loop_close(&gateway->loop) == 0);
@@ -547,6 +556,8 @@ static void ready_say(const struct gateway *gateway)
               gateway->paths.data,
               identity_format(journal_identity(rawlog_journal(gateway->rawlog)), identity),
               gateway->lane_count, (int)getpid());
+    notify_status("Taking messages on port %d", listener_port(gateway->listener));
+    notify_ready();
 }
 
 int gateway_run(struct config *config,
@@ -566,12 +577,16 @@ int gateway_run(struct config *config,
     log_set_level((enum log_level)config->log_level);
     loop_make(gateway);
     struct err err = {{0}};
+    if (notify_open(&err))
+        log_event(LOG_WARN, "notify_unheard", "why=\"%s\"", err.text);
+    patience_begin();
     int rc = parts_make(gateway, &err);
     bool started = false;
     if (rc == 0) {
         rc = parts_start(gateway, &err);
         started = true;
     }
+    patience_end();
     if (rc == 0) {
         ready_say(gateway);
         loop_run(gateway);
@@ -587,6 +602,7 @@ int gateway_run(struct config *config,
     }
     parts_free(gateway);
     loop_fini(gateway);
+    notify_close();
     pthread_mutex_destroy(&gateway->config_lock);
     pthread_mutex_destroy(&gateway->replay_lock);
     free(gateway);

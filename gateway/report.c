@@ -13,6 +13,7 @@
 #include "model/batch.h"
 #include "model/batch_json.h"
 #include "parts.h"
+#include "pulse.h"
 #include "replay_admin.h"
 #include "report_lanes.h"
 #include "sources/mqtt/listener.h"
@@ -338,8 +339,9 @@ static int handle_metrics(void *arg, const struct admin_request *request, struct
 
 static int handle_health(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    (void)arg;
     (void)request;
+    if (!pulse_beats(arg, body))
+        return 503;
     buffer_add_text(body, "ok\n");
     return 200;
 }

@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
     {"tail", verb_tail, "Follow the readings of a running gateway."},
     {"sim", verb_sim, "Publish as simulated meters, with faults to order."},
     {"status", verb_status, "Show what a running gateway does."},
+    {"healthcheck", verb_healthcheck, "Ask a running gateway whether it is well."},
     {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
     {"devices", verb_devices, "Who reported what and when, who is silent, and what was wrong."},
     {"audit", verb_audit, "Prove that what was received was decoded and stored."},

@@ -233,3 +233,15 @@ int listener_port(const struct source *source)
 {
     return ((const struct listener *)source)->port;
 }
+
+int64_t listener_silent_ms(const struct source *source)
+{
+    const struct listener *listener = (const struct listener *)source;
+    int64_t now_ms = clock_monotonic_ms(), longest_ms = 0;
+    for (unsigned i = 0; i < listener->loop_count; i++) {
+        int64_t turned_ms = listener->loops[i]->turned_ms;
+        if (turned_ms && now_ms - turned_ms > longest_ms)
+            longest_ms = now_ms - turned_ms;
+    }
+    return longest_ms;
+}

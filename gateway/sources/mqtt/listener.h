@@ -46,6 +46,9 @@ struct source *listener_new(const struct listener_options *options, struct rawlo
                             struct err *err);
 /* The port bound, after start: for port 0 and for messages. */
 int listener_port(const struct source *source);
+/* How long the slowest of its loops has not been at its timers, which are due four times a second;
+ * 0: none runs. Any thread. */
+int64_t listener_silent_ms(const struct source *source);
 
 /* Sums over loops, any thread: for status and metrics. */
 struct listener_stats {

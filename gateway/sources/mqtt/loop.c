@@ -318,6 +318,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct loop *loop = container_of(timer, struct loop, timer);
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
+    atomic_store_explicit(&loop->turned_ms, clock_monotonic_ms(), memory_order_relaxed);
     if (!loop->ended)
         loop_sweep(loop);
     end_round(loop);
@@ -340,6 +341,7 @@ static void *run(void *arg)
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    loop->turned_ms = 0;
     /* With the last one gone nobody posts any more. */
     if (atomic_fetch_sub(&shared->loops_running, 1) == 1)
         shared->closed(shared->closed_arg);
@@ -452,6 +454,7 @@ int loop_start(struct loop *loop, struct err *err)
     uv_check_start(&loop->check, on_check);
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
     loop->wall_ms = clock_wall_ms();
+    loop->turned_ms = clock_monotonic_ms();
     int status = pthread_create(&loop->thread, NULL, run, loop);
     if (status)
         return err_set(err, GW_EIO, "mqtt: start a thread: %s", uv_strerror(-status));

@@ -102,6 +102,7 @@ struct loop {
     int64_t polled_ns; /* when the last poll began */
     int64_t wait_ns;   /* from one poll to the next; 0: none */
     bool started, paused, closing, ended;
+    _Atomic int64_t turned_ms; /* monotonic: when it last was at its timers; 0: it does not run */
     _Atomic int64_t close_deadline_ms; /* monotonic */
 };
 
