@@ -283,8 +283,11 @@ static int brokers_make(struct gateway *gateway, struct err *err)
     int rc = folder_make(gateway->paths.intake, err);
     if (rc)
         return rc;
-    struct paho_place place = {
-        .disk = &disk_real, .dir = gateway->paths.intake, .rawlog = gateway->rawlog};
+    struct paho_place place = {.disk = &disk_real,
+                               .dir = gateway->paths.intake,
+                               .rawlog = gateway->rawlog,
+                               .access = gateway->access,
+                               .vendors = &gateway->vendors};
     gateway->brokers = paho_new(config->brokers, config->broker_count, &place, err);
     return source_add(gateway, gateway->brokers);
 }

@@ -119,13 +119,15 @@ static void status_brokers(const struct gateway *gateway, struct buffer *out)
                       ",\"worker\":%u,\"mqtt\":\"%s\",\"messages\":%" PRIu64
                       ",\"connects\":%" PRIu64 ",\"sessions_lost\":%" PRIu64 ",\"holds\":%" PRIu64
                       ",\"restarts\":%" PRIu64 ",\"waiting_bytes\":%" PRIu64
-                      ",\"room_bytes\":%" PRIu64 ",\"why\":",
+                      ",\"room_bytes\":%" PRIu64 ",\"vendor\":",
                       worker.worker,
                       worker.connected == 5   ? "5.0"
                       : worker.connected == 4 ? "3.1.1"
                                               : "",
                       worker.messages, worker.connects, worker.sessions_lost, worker.holds,
                       worker.restarts, worker.waiting_bytes, worker.room_bytes);
+        json_string(bytes_text(worker.vendor ? worker.vendor : ""), out);
+        buffer_printf(out, ",\"held\":\"%s\",\"why\":", worker.hold ? hold_names[worker.hold] : "");
         json_string(bytes_text(worker.note), out);
         buffer_u8(out, '}');
     }

@@ -93,3 +93,78 @@ int config_broker_read(struct load *load, const struct yaml_node *node)
         broker;
     return load->yaml.error_count > before ? GW_EINVAL : 0;
 }
+
+/* ---- when all entries are there ---- */
+
+/* The level that begins at `*at`, which then is the one behind it, or null. */
+static struct bytes level_cut(const char **at)
+{
+    const char *slash = strchr(*at, '/');
+    struct bytes level = bytes_of(*at, slash ? (size_t)(slash - *at) : strlen(*at));
+    *at = slash ? slash + 1 : NULL;
+    return level;
+}
+
+/* Can a topic that the filter lets through take that route? Then *vendor is the text at {vendor}, null
+ * where the filter leaves it open. Pure. */
+static bool route_reached(const char *filter, const char *route, char **vendor)
+{
+    while (filter && route) {
+        struct bytes given = level_cut(&filter), wanted = level_cut(&route);
+        if (bytes_equal_text(given, "#") || bytes_equal_text(wanted, "#"))
+            return true;
+        bool open = bytes_equal_text(given, "+");
+        bool placeholder = wanted.size && wanted.data[0] == '{';
+        if (bytes_equal_text(wanted, "{vendor}") && !open) {
+            free(*vendor);
+            *vendor = bytes_strdup(given);
+        }
+        if (!open && !placeholder && !bytes_equal_text(wanted, "+") && !bytes_equal(given, wanted))
+            return false;
+    }
+    /* "a/#" lets "a" through, too (MQTT 5.0, 4.7.1.2). */
+    return (!filter && !route) || (filter && strcmp(filter, "#") == 0) ||
+           (route && strcmp(route, "#") == 0);
+}
+
+/* Adds who may be named by that route; false: anybody. */
+static bool vendor_narrow(const struct config_route *route, const char *filter, char **only)
+{
+    char *captured = NULL;
+    bool reached = route_reached(filter, route->topic, &captured);
+    const char *name = route->vendor ? route->vendor : captured;
+    bool narrow = !reached || (name && load_name_valid(name) && (!*only || !strcmp(*only, name)));
+    if (reached && narrow && *only == NULL)
+        *only = mem_strdup(name);
+    free(captured);
+    return narrow;
+}
+
+/* The one vendor that messages of these topics can have, or null. */
+static char *routed_vendor(const struct config *config, const struct paho_options *broker)
+{
+    char *only = NULL;
+    for (size_t topic = 0; topic < broker->topic_count; topic++) {
+        for (size_t i = 0; i < config->route_count; i++) {
+            if (vendor_narrow(&config->routes[i], broker->topics[topic], &only))
+                continue;
+            free(only);
+            return NULL;
+        }
+    }
+    return only;
+}
+
+void config_brokers_finish(struct load *load, const struct yaml_node *list)
+{
+    struct config *config = load->config;
+    if (list && list->kind == YAML_SEQUENCE)
+        YAML_EACH(node, list)
+        {
+            const struct yaml_node *vendor = yaml_find(node, "vendor");
+            if (vendor && vendor->kind == YAML_SCALAR)
+                config_vendor_check(load, node, vendor->text);
+        }
+    for (size_t i = 0; i < config->broker_count; i++)
+        config->brokers[i].routed_vendor = routed_vendor(config, &config->brokers[i]);
+}

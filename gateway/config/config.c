@@ -79,6 +79,7 @@ static void document_read(struct load *load)
         list_read(load, list, yaml_find(root, list->name));
     config_routes_finish(load, yaml_find(root, "routes"));
     config_vendors_finish(load, yaml_find(root, "vendors"));
+    config_brokers_finish(load, yaml_find(root, "brokers"));
     config_check(load);
 }
 
@@ -224,6 +225,7 @@ static void brokers_free(struct config *config)
         for (size_t topic = 0; topic < config->brokers[i].topic_count; topic++)
             free(config->brokers[i].topics[topic]);
         free(config->brokers[i].topics);
+        free(config->brokers[i].routed_vendor);
         option_fini(paho_option_rows, &config->brokers[i]);
     }
     free(config->brokers);

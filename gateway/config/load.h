@@ -101,6 +101,10 @@ void config_topics_read(struct load *load, const struct yaml_node *list, char **
 void config_vendors_finish(struct load *load, const struct yaml_node *list);
 /* routes.c: routes that can never match. */
 void config_routes_finish(struct load *load, const struct yaml_node *list);
+/* routes.c: a vendor that the list does not have is likely mistyped. */
+void config_vendor_check(struct load *load, const struct yaml_node *node, const char *vendor);
+/* brokers.c: whose messages its routes say they are. */
+void config_brokers_finish(struct load *load, const struct yaml_node *list);
 /* check.c: values that are fine alone and wrong together. */
 void config_check(struct load *load);
 

@@ -174,7 +174,7 @@ static void *codec_config(struct load *load, const struct yaml_node *node, const
 
 /* ---- entry ---- */
 
-static void vendor_check(struct load *load, const struct yaml_node *node, const char *vendor)
+void config_vendor_check(struct load *load, const struct yaml_node *node, const char *vendor)
 {
     const struct config *config = load->config;
     const char *nearest = NULL;
@@ -209,7 +209,7 @@ int config_route_read(struct load *load, const struct yaml_node *node)
     option_defaults(config_route_rows, &entry);
     yaml_set_options(&load->yaml, node, config_route_rows, &entry, also);
     topic_check(load, node, entry.topic);
-    vendor_check(load, node, entry.vendor);
+    config_vendor_check(load, node, entry.vendor);
     load_check_zone(load, load_at(node, "timezone"), entry.timezone);
     load_digest_text(load, entry.topic);
     load_digest_text(load, entry.vendor);

@@ -230,6 +230,18 @@ enum access_answer access_connect(struct access *access, const struct access_req
     return answer;
 }
 
+void access_vendor(struct access *access, const char *name, struct access_grant *grant)
+{
+    gw_assert(strlen(name) < ACCESS_VENDOR_SIZE);
+    pthread_rwlock_rdlock(&access->lock);
+    const struct rules_vendor *vendor = rules_vendor(access->rules, name);
+    grant_fill(access, NULL, false, grant);
+    memcpy(grant->vendor, name, strlen(name) + 1);
+    if (vendor)
+        grant->quota = vendor->quota;
+    pthread_rwlock_unlock(&access->lock);
+}
+
 /* ---- afterwards ---- */
 
 static bool vendor_publish(const struct rules_vendor *vendor, struct bytes topic)

@@ -83,6 +83,9 @@ struct access_request {
  * be computed; a correct login is remembered (keyed hash in memory) and then costs little. */
 enum access_answer access_connect(struct access *access, const struct access_request *request,
                                   struct access_grant *grant);
+/* What stands for a vendor that does not log in, but comes from a broker: its limits. A name without
+ * rules of its own, "" too, has those of everybody. */
+void access_vendor(struct access *access, const char *name, struct access_grant *grant);
 /* The rules as one thread sees them: a counted reference, renewed when there are newer ones, so that the
  * question of each message takes no lock. Zeroed at first. */
 struct access_view {

@@ -423,6 +423,22 @@ enum intake_take intake_take(struct intake *intake, struct message *out, uint64_
     return INTAKE_DAMAGED;
 }
 
+uint64_t intake_taken(const struct intake *intake)
+{
+    return intake->taken;
+}
+
+void intake_untake(struct intake *intake, uint64_t position)
+{
+    gw_assert(position <= intake->taken && position >= intake->header->released);
+    intake->taken = position;
+}
+
+bool intake_empty(const struct intake *intake)
+{
+    return atomic_load(&intake->header->written) == intake->taken;
+}
+
 void intake_release(struct intake *intake, uint64_t position)
 {
     struct header *header = intake->header;

@@ -75,8 +75,12 @@ enum intake_take {
     INTAKE_DAMAGED = 2, /* *end: behind it; what lay there cannot be read (a power cut) */
 };
 /* The next message; its bytes stay until intake_release passes them. *end is its position: what
- * the raw log must say when it is durable. */
+ * the raw log must say when it is durable. intake_taken is where it begins. */
+uint64_t intake_taken(const struct intake *intake);
 enum intake_take intake_take(struct intake *intake, struct message *out, uint64_t *end);
+/* The message that was taken last, and begins at `position`, comes again. */
+void intake_untake(struct intake *intake, uint64_t position);
+bool intake_empty(const struct intake *intake); /* nothing to take */
 /* Everything up to `position` is durable elsewhere: the worker may use the room again. Positions
  * ascend. */
 void intake_release(struct intake *intake, uint64_t position);

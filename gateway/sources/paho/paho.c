@@ -15,8 +15,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sources/paho/state.h"
+#include "sources/stat.h"
 
 /* ---- the loop ---- */
+
+static void on_round(uv_timer_t *round);
+
+static void round_arm(struct paho *paho)
+{
+    if (paho->round_wanted && !uv_is_active((uv_handle_t *)&paho->round))
+        uv_timer_start(&paho->round, on_round, ROUND_MS, 0);
+}
 
 static void on_wake(uv_poll_t *poll, int status, int events)
 {
@@ -27,6 +36,7 @@ static void on_wake(uv_poll_t *poll, int status, int events)
     while (read(worker->wake_fd, &count, sizeof count) > 0)
         ;
     worker_move(worker);
+    round_arm(worker->paho);
 }
 
 static bool all_ended(const struct paho *paho)
@@ -54,6 +64,7 @@ static void handles_close(struct paho *paho)
     uv_close((uv_handle_t *)&paho->mail, NULL);
     pthread_mutex_unlock(&paho->lock);
     uv_close((uv_handle_t *)&paho->tick, NULL);
+    uv_close((uv_handle_t *)&paho->round, NULL);
     for (size_t i = 0; i < paho->worker_count; i++) {
         struct broker_worker *worker = &paho->workers[i];
         uv_poll_stop(&worker->wake);
@@ -82,18 +93,54 @@ static void close_step(struct paho *paho)
     handles_close(paho);
 }
 
+/* Rules that were loaded again may have other limits. */
+static void limits_renew(struct paho *paho)
+{
+    uint64_t generation = access_generation(paho->place.access);
+    if (generation == paho->generation)
+        return;
+    paho->generation = generation;
+    for (size_t i = 0; i < paho->worker_count; i++) {
+        struct broker_worker *worker = &paho->workers[i];
+        struct access_grant grant;
+        if (worker->broker == NULL)
+            continue;
+        access_vendor(paho->place.access, paho_counts_for(worker->broker), &grant);
+        worker->vendor = vendor_table_find(paho->place.vendors, &grant);
+        worker->seat = worker->vendor->seats[paho->seat];
+    }
+}
+
+static void connection_count(struct broker_worker *worker)
+{
+    bool connected = intake_worker(worker->intake)->connected != 0;
+    if (worker->seat == NULL || connected == worker->counted_connected)
+        return;
+    worker->counted_connected = connected;
+    (connected ? stat_add : stat_sub)(&worker->seat->connections, 1);
+}
+
+/* Each time another is the first: several may share what one vendor may send. */
+static void move_all(struct paho *paho)
+{
+    for (size_t i = 0; i < paho->worker_count; i++)
+        worker_move(&paho->workers[(paho->turn + i) % paho->worker_count]);
+    paho->turn++;
+}
+
 static void step(struct paho *paho)
 {
     if (uv_is_closing((uv_handle_t *)&paho->tick))
         return;
-    if (paho->close_wanted) {
+    paho->round_wanted = false;
+    pthread_mutex_lock(&paho->lock);
+    paho->mail_wanted = false;
+    pthread_mutex_unlock(&paho->lock);
+    if (paho->close_wanted)
         close_step(paho);
-        return;
-    }
-    for (size_t i = 0; i < paho->worker_count; i++) {
-        worker_move(&paho->workers[i]);
-        worker_sync_waiting(&paho->workers[i]);
-    }
+    else
+        move_all(paho);
+    round_arm(paho);
 }
 
 static void on_mail(uv_async_t *mail)
@@ -101,19 +148,32 @@ static void on_mail(uv_async_t *mail)
     step(container_of(mail, struct paho, mail));
 }
 
+static void on_round(uv_timer_t *round)
+{
+    step(container_of(round, struct paho, round));
+}
+
 static void on_tick(uv_timer_t *tick)
 {
-    step(container_of(tick, struct paho, tick));
+    struct paho *paho = container_of(tick, struct paho, tick);
+    limits_renew(paho);
+    step(paho);
+    for (size_t i = 0; i < paho->worker_count && !paho->close_wanted; i++) {
+        connection_count(&paho->workers[i]);
+        worker_sync_waiting(&paho->workers[i]);
+    }
 }
 
 static void *paho_main(void *arg)
 {
     struct paho *paho = arg;
+    limits_renew(paho);
     for (size_t i = 0; i < paho->worker_count; i++) {
         worker_move(&paho->workers[i]); /* what an earlier process left comes first */
         if (paho->workers[i].broker)
             worker_start(&paho->workers[i]);
     }
+    round_arm(paho);
     uv_run(&paho->loop, UV_RUN_DEFAULT);
     paho->closed(paho->closed_arg);
     return NULL;
@@ -293,6 +353,8 @@ bool paho_status(const struct source *source, size_t index, struct paho_worker_s
     const struct intake_worker *told = intake_worker(worker->intake);
     *out = (struct paho_worker_status){
         .broker = worker->broker ? worker->broker->name : worker->name,
+        .vendor = worker->broker ? paho_counts_for(worker->broker) : NULL,
+        .hold = (enum hold)worker->hold,
         .worker = worker->number,
         .connected = told->connected,
         .messages = told->messages,
@@ -345,6 +407,15 @@ static void metric_put(const struct source *source, const char *name, size_t off
     }
 }
 
+static void held_put(const struct paho_worker_status *status, struct buffer *out)
+{
+    for (int i = HOLD_NONE + 1; i < HOLD_KINDS; i++)
+        if (i != HOLD_WINDOW) /* of connections to us */
+            buffer_printf(out,
+                          "tidegate_broker_held{broker=\"%s\",worker=\"%u\",reason=\"%s\"} %d\n",
+                          status->broker, status->worker, hold_names[i], (int)status->hold == i);
+}
+
 static void paho_metrics(struct source *source, struct buffer *out)
 {
     struct paho_worker_status status;
@@ -355,6 +426,11 @@ static void paho_metrics(struct source *source, struct buffer *out)
     for (size_t i = 0; paho_status(source, i, &status); i++)
         buffer_printf(out, "tidegate_broker_connected{broker=\"%s\",worker=\"%u\"} %d\n",
                       status.broker, status.worker, status.connected != 0);
+    buffer_add_text(out,
+                    "# HELP tidegate_broker_held 1 while nothing is moved on to the journal, by "
+                    "what lets nothing more in.\n# TYPE tidegate_broker_held gauge\n");
+    for (size_t i = 0; paho_status(source, i, &status); i++)
+        held_put(&status, out);
     for (size_t i = 0; i < array_count(metric_rows); i++) {
         buffer_printf(out, "# HELP tidegate_broker_%s %s\n# TYPE tidegate_broker_%s %s\n",
                       metric_rows[i].name, metric_rows[i].help, metric_rows[i].name,
@@ -384,8 +460,10 @@ struct source *paho_new(const struct paho_options *options, size_t count,
     gw_assert(uv_loop_init(&paho->loop) == 0);
     gw_assert(uv_async_init(&paho->loop, &paho->mail, on_mail) == 0);
     gw_assert(uv_timer_init(&paho->loop, &paho->tick) == 0);
+    gw_assert(uv_timer_init(&paho->loop, &paho->round) == 0);
     uv_timer_start(&paho->tick, on_tick, TICK_MS, TICK_MS);
     paho->mail_open = true;
+    paho->seat = vendor_table_seats(place->vendors, 1);
     if (workers_add(paho, options, count, err)) {
         paho_free(&paho->source);
         return NULL;

@@ -13,7 +13,9 @@
 #include "base/disk.h"
 #include "base/option.h"
 #include "journal/rawlog.h"
+#include "sources/access.h"
 #include "sources/source.h"
+#include "sources/vendor.h"
 
 /* One broker: an entry of the list `brokers` of the configuration. */
 struct paho_options {
@@ -32,13 +34,21 @@ struct paho_options {
     int64_t receive_max;
     char **topics; /* filters; at least one */
     size_t topic_count;
+    /* The one vendor that the routes of these topics can name; null: there are several, or the topic of
+     * each message says. */
+    char *routed_vendor;
 };
-extern const struct option paho_option_rows[]; /* all but topics */
+extern const struct option paho_option_rows[]; /* all but topics and routed_vendor */
+/* Whose limits hold its messages: its vendor, or the one of its routes; "": whoever comes without a
+ * login. */
+const char *paho_counts_for(const struct paho_options *options);
 
 struct paho_place {
     const struct disk *disk;
     const char *dir; /* of the intake files; is there */
     struct rawlog *rawlog;
+    struct access *access;        /* whose limits... */
+    struct vendor_table *vendors; /* ...hold a broker's messages */
 };
 /* `options` and what `place` points to outlive the source. The positions are read from the recovered
  * raw log, so this comes before rawlog_start. What earlier workers left in their files, also those
@@ -49,7 +59,9 @@ struct source *paho_new(const struct paho_options *options, size_t count,
 /* Any thread: the i-th worker, for status; false past the end. */
 struct paho_worker_status {
     const char *broker;
+    const char *vendor; /* whose limits hold it; null: left from an earlier configuration */
     unsigned worker;
+    enum hold hold;     /* why nothing is moved on now */
     unsigned connected; /* MQTT version or 0 */
     uint64_t messages, bytes, connects, sessions_lost, oversize, holds, filters_refused;
     uint64_t restarts, damaged, waiting_bytes, room_bytes;

@@ -26,7 +26,8 @@ const struct option paho_option_rows[] = {
     {.name = "vendor",
      .type = OPTION_STRING,
      .offset = AT(vendor),
-     .help = "Whose messages these are; default: {vendor} of the route's topic."},
+     .help = "Whose messages these are; default: what the route says. Its limits hold this broker; "
+             "where the routes of `topics` can name several vendors, those of section `quota` do."},
     {.name = "user", .type = OPTION_STRING, .offset = AT(user), .help = "User name at the broker."},
     {.name = "password_file",
      .type = OPTION_PATH,
@@ -177,6 +178,11 @@ int paho_settings_read(struct bytes text, struct paho_settings *out, struct err 
     if (rc)
         paho_settings_fini(out);
     return rc;
+}
+
+const char *paho_counts_for(const struct paho_options *options)
+{
+    return options->vendor ? options->vendor : options->routed_vendor ? options->routed_vendor : "";
 }
 
 static char *copy(const char *text)

@@ -15,6 +15,7 @@
 enum {
     FLIGHT_MAX = 4, /* chunks of one worker on their way to the disk */
     TICK_MS = 100,
+    ROUND_MS = 5, /* between two moves while messages come */
 };
 
 struct broker_worker;
@@ -23,6 +24,7 @@ struct broker_worker;
 struct flight {
     struct chunk *chunk; /* null: free */
     uint64_t end;
+    uint64_t bytes; /* of topics and payloads */
     bool durable;
 };
 
@@ -34,8 +36,14 @@ struct broker_worker {
     char *path;
     struct intake *intake;
 
+    struct vendor *vendor; /* whose limits hold it, and its seat here; null without a broker */
+    struct vendor_seat *seat;
+    _Atomic int hold; /* enum hold */
+    bool counted_connected;
+
     struct flight flights[FLIGHT_MAX]; /* a ring, oldest first */
     unsigned flight_first, flight_count;
+    bool took;             /* something, since it was last seen empty */
     int64_t moved_ms;      /* monotonic: when something last went to the disk and back */
     uint64_t synced_bytes; /* that waited and were synced in the file since then */
 
@@ -62,21 +70,27 @@ struct paho {
     uv_loop_t loop;
     uv_async_t mail; /* chunks are durable; pause, resume, close */
     uv_timer_t tick;
+    uv_timer_t round; /* the next move, while messages come or a rate holds some */
+    bool round_wanted;
+    unsigned seat;       /* this thread's, at each vendor */
+    uint64_t generation; /* of the rules that the limits are from */
+    size_t turn;         /* which worker is first: several may have one vendor */
     pthread_t thread;
     bool started, closing;
     _Atomic bool paused, close_wanted;
     int64_t drain_until_ms;
     int64_t drain_ms;
     pthread_mutex_t lock; /* `durable` of the flights, which the journal thread sets, and... */
-    bool mail_open;       /* ...whether it may still send mail */
+    bool mail_open;       /* ...whether it may still send mail, ... */
+    bool mail_wanted;     /* ...and whether anybody waits for it */
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
 /* ---- move.c: from the intake file to the raw log ---- */
 
-/* Release what is durable, and send off what is there. True when there is more, or may be, that
- * cannot be sent now. */
+/* Release what is durable, and send off what is there and its vendor's limits let in. True when there
+ * is more, or may be, that cannot be sent now. */
 bool worker_move(struct broker_worker *worker);
 /* When the raw log takes nothing: see to it that a power cut does not take what waits here. At most
  * once a second, and not again for the same bytes. */
