@@ -150,6 +150,32 @@ static void sockets_line(struct view *view)
     line_end(view);
 }
 
+/* A broker's intake file: what its worker took and the journal has not. */
+static void broker_line(struct view *view, const struct yaml_node *broker)
+{
+    char name[NAME_WIDTH];
+    double waits = answer_number(broker, "waiting_bytes");
+    double most = answer_number(broker, "room_bytes");
+    const char *mqtt = answer_text(broker, "mqtt"), *held = answer_text(broker, "held");
+    const char *why = answer_text(broker, "why");
+    snprintf(name, sizeof name, "%.*s-%s", NAME_WIDTH - 4, answer_text(broker, "name"),
+             answer_text(broker, "worker"));
+    gate(view, name, part(waits, most));
+    colour(view, *mqtt ? "" : "1;31");
+    buffer_printf(&view->line, "%s%s", *mqtt ? "MQTT " : "not connected", mqtt);
+    colour(view, "");
+    buffer_add_text(&view->line, ", ");
+    size_put(view, waits);
+    buffer_add_text(&view->line, " of ");
+    size_put(view, most);
+    buffer_add_text(&view->line, " wait");
+    if (*held)
+        buffer_printf(&view->line, ", held (%s)", held);
+    if (*why)
+        buffer_printf(&view->line, ": %s", why);
+    line_end(view);
+}
+
 static void memory_line(struct view *view)
 {
     const struct yaml_node *stored = answer_member(view->now, "stored");
@@ -302,8 +328,12 @@ void status_gates(const struct gates_style *style, const struct yaml_node *befor
                         .out = out,
                         .rows_left = style->rows};
     const struct yaml_node *lanes = answer_member(now, "lanes");
+    const struct yaml_node *brokers = answer_member(now, "brokers");
     head_line(&view, away);
     sockets_line(&view);
+    if (brokers && brokers->kind == YAML_SEQUENCE)
+        YAML_EACH(broker, brokers)
+    broker_line(&view, broker);
     memory_line(&view);
     log_line(&view, "raw log", "raw", true);
     decode_line(&view);

@@ -236,6 +236,8 @@ static void broker_line(const struct yaml_node *broker, struct buffer *out)
     if (answer_number(broker, "waiting_bytes") > 0)
         buffer_printf(out, ", %s wait for the journal",
                       size_text(answer_number(broker, "waiting_bytes"), size));
+    if (*answer_text(broker, "held"))
+        buffer_printf(out, ", held (%s)", answer_text(broker, "held"));
     if (answer_number(broker, "restarts") > 0)
         buffer_printf(out, ", restarted %s times", answer_text(broker, "restarts"));
     buffer_add_text(out, "\n");

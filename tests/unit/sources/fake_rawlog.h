@@ -122,6 +122,7 @@ void chunk_add_message(struct chunk *chunk, const struct message *message)
     record->protocol = message->protocol;
     record->packet_id = message->packet_id;
     chunk->message_count++;
+    chunk->message_bytes += message->topic.size + message->payload.size;
 }
 
 void chunk_add_session(struct chunk *chunk, const struct session_record *in)
