@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/clock_sync.h"
 #include "metrics.h"
 #include "parts.h"
@@ -78,6 +79,8 @@ static void clock_put(struct buffer *out)
     gauge(out, "tidegate_clock_synchronised",
           "1 while a time service keeps the machine's clock, as the kernel knows it.",
           sync.synchronised);
+    gauge(out, "tidegate_clock_time_seconds", "The machine's time, since unix epoch.",
+          (double)clock_wall_ms() / 1000);
     gauge(out, "tidegate_clock_offset_seconds", "What the time service still has to correct.",
           sync.offset_s);
     gauge(out, "tidegate_clock_error_seconds",
