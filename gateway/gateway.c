@@ -20,9 +20,11 @@
 #include "parts.h"
 #include "patience.h"
 #include "pulse.h"
+#include "reload.h"
 #include "replay_parts.h"
 #include "report.h"
 #include "retention.h"
+#include "trail.h"
 #include "water.h"
 
 /* SIGTERM to exit takes at most ten seconds: these add up to nine. */
@@ -163,34 +165,6 @@ static char *cursor_path(const struct gateway *gateway, const struct config_sink
     return mem_printf("%s/%s.cursor", gateway->paths.cursors, sink->name);
 }
 
-static int access_fill(struct access *access, const struct config *config, struct err *err)
-{
-    struct access_vendor *vendors =
-        mem_zalloc((config->vendor_count + 1) * sizeof(struct access_vendor));
-    for (size_t i = 0; i < config->vendor_count; i++) {
-        const struct config_vendor *from = &config->vendors[i];
-        vendors[i] = (struct access_vendor){
-            .name = from->name,
-            .passwords = from->passwords,
-            .topics = (const char *const *)from->topics,
-            .topic_count = from->topic_count,
-            .subscribe_accept = from->subscribe_accept,
-            .quota = from->quota,
-        };
-    }
-    const struct config_quota *quota = &config->quota;
-    struct access_rules rules = {
-        .anonymous = (enum access_anonymous)config->anonymous,
-        .anonymous_quota = {quota->rate, quota->burst, quota->byte_rate, quota->journal_share,
-                            quota->qos0 == 1},
-        .vendors = vendors,
-        .vendor_count = config->vendor_count,
-    };
-    int rc = access_load(access, &disk_real, &rules, err);
-    free(vendors);
-    return rc;
-}
-
 /* Where the lanes' cursors and units end. A cursor that cannot be read is the lane's to refuse. */
 static void cuts_collect(struct gateway *gateway)
 {
@@ -318,6 +292,8 @@ static int parts_make(struct gateway *gateway, struct err *err)
 {
     int rc = folders_make(&gateway->paths, err);
     if (rc == 0)
+        rc = trail_open(gateway, err);
+    if (rc == 0)
         rc = rawlog_make(gateway, err);
     if (rc == 0)
         rc = journal_make(gateway, JOURNAL_READINGS, gateway->paths.readings, &gateway->readings,
@@ -329,7 +305,7 @@ static int parts_make(struct gateway *gateway, struct err *err)
     if (rc)
         return rc;
     gateway->access = access_new();
-    rc = access_fill(gateway->access, gateway->config, err);
+    rc = reload_access(gateway->access, gateway->config, err);
     cuts_collect(gateway);
     if (rc == 0)
         rc = decoder_make(gateway, err);
@@ -395,7 +371,8 @@ static void parts_stop(struct gateway *gateway)
         lane_stop(gateway->lanes[i], DRAIN_LANES_MS);
 }
 
-static void parts_free(struct gateway *gateway)
+/* `why` null: it ends as it was told to. */
+static void parts_free(struct gateway *gateway, const char *why)
 {
     admin_stop(gateway->admin);
     while (gateway->source_count) {
@@ -415,6 +392,7 @@ static void parts_free(struct gateway *gateway)
     journal_close(gateway->dead);
     journal_close(gateway->readings);
     rawlog_close(gateway->rawlog);
+    trail_close(gateway, why);
     paths_fini(&gateway->paths);
     if (gateway->config != gateway->config_started)
         config_free(gateway->config_started);
@@ -444,60 +422,6 @@ static void on_async_source_closed(uv_async_t *async)
     uv_stop(async->loop);
 }
 
-/* All or nothing: credentials are taken last, when nothing else can fail. */
-static int reload_apply(struct gateway *gateway, struct config *config, struct err *err)
-{
-    int rc = access_fill(gateway->access, config, err);
-    if (rc)
-        return rc;
-    rc = decoder_reload(gateway->decoder, config, err);
-    if (rc) {
-        struct err again;
-        access_fill(gateway->access, gateway->config, &again);
-        return rc;
-    }
-    pthread_mutex_lock(&gateway->config_lock);
-    struct config *before = gateway->config;
-    gateway->config = config;
-    gateway->generation = decoder_stats(gateway->decoder)->generation;
-    pthread_mutex_unlock(&gateway->config_lock);
-    if (before != gateway->config_started)
-        config_free(before);
-    return 0;
-}
-
-static void on_signal_reload(uv_signal_t *signal, int number)
-{
-    (void)number;
-    struct gateway *gateway = signal->data;
-    if (gateway->stopping)
-        return;
-    struct config *config = NULL;
-    struct buffer errors = {0};
-    struct err err = {{0}};
-    notify_reloading();
-    int rc = gateway->reload(gateway->reload_arg, &config, &errors);
-    if (rc) {
-        buffer_u8(&errors, 0);
-        fprintf(stderr, "%s", (const char *)errors.data);
-        err_set(&err, rc, "the configuration has errors; the old one stays");
-    } else {
-        rc = reload_apply(gateway, config, &err);
-        if (rc)
-            config_free(config);
-    }
-    buffer_fini(&errors);
-    if (rc) {
-        gateway->reload_failures++;
-        log_event(LOG_ERROR, "reload_failed", "why=\"%s\"", err.text);
-    } else {
-        gateway->reloads++;
-        log_event(LOG_INFO, "reloaded", "generation=%u",
-                  decoder_stats(gateway->decoder)->generation);
-    }
-    notify_ready(); /* also with the old configuration */
-}
-
 static void on_housekeeping(uv_timer_t *timer)
 {
     retention_run(timer->data);
@@ -522,7 +446,7 @@ static void loop_run(struct gateway *gateway)
 {
     uv_signal_start(&gateway->sigterm, on_signal_stop, SIGTERM);
     uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
-    uv_signal_start(&gateway->sighup, on_signal_reload, SIGHUP);
+    uv_signal_start(&gateway->sighup, reload_on_signal, SIGHUP);
     uv_timer_start(&gateway->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
     pulse_start(gateway);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
@@ -603,7 +527,7 @@ int gateway_run(struct config *config,
     } else if (started) {
         parts_stop(gateway);
     }
-    parts_free(gateway);
+    parts_free(gateway, rc ? err.text : NULL);
     loop_fini(gateway);
     notify_close();
     pthread_mutex_destroy(&gateway->config_lock);

@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "parts.h"
 #include "replay_admin.h"
+#include "trail.h"
 
 struct metric_row {
     const char *name;
@@ -262,6 +263,7 @@ void gateway_metrics(struct gateway *gateway, struct buffer *out)
     metrics_vendors(gateway, out);
     metrics_lanes(gateway, out);
     replay_admin_metrics(gateway, out);
+    trail_metrics(gateway, out);
     vendor_table_metrics(&gateway->vendors, out);
     if (gateway->listener->type->metrics)
         gateway->listener->type->metrics(gateway->listener, out);

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "base/audit_log.h"
 #include "decoder.h"
 #include "gateway.h"
 #include "journal/rawlog.h"
@@ -37,6 +38,7 @@ struct gateway {
     void *reload_arg;
 
     struct gateway_paths paths;
+    struct audit_log *audit; /* null until the folders are there */
     struct rawlog *rawlog;
     struct journal *readings, *dead;
     struct refused *refused;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "again_log.h"
+#include "base/audit_log.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "replay_run.h"
@@ -85,9 +86,24 @@ static enum replay_state end_state(struct entry *entry, int rc, struct err *err)
     return REPLAY_FAILED;
 }
 
-static void end_tell(const struct replay_run *run)
+/* A job that goes on at the next start has not ended. */
+static void end_audit(struct audit_log *audit, const struct replay_status *status)
+{
+    static const char *const ends[] = {[REPLAY_STOPPED] = "stopped", [REPLAY_DONE] = "done"};
+    if (status->state == REPLAY_RUNNING)
+        return;
+    bool failed = status->state == REPLAY_FAILED;
+    struct audit_entry entry = {.what = AUDIT_REPLAY,
+                                .result = failed ? AUDIT_FAILED : AUDIT_OK,
+                                .object = bytes_text(status->id),
+                                .why = failed ? status->why : ends[status->state]};
+    audit_log_add(audit, &entry);
+}
+
+static void end_tell(struct audit_log *audit, const struct replay_run *run)
 {
     const struct replay_status *status = &run->job.status;
+    end_audit(audit, status);
     log_event(status->state == REPLAY_FAILED ? LOG_ERROR : LOG_INFO, "replay_ends",
               "id=%s state=%s sink=%s next_seq=%" PRIu64 " readings=%" PRIu64 " withdrawn=%" PRIu64
               " changed=%" PRIu64 " damaged=%" PRIu64 " why=\"%s\"",
@@ -111,7 +127,7 @@ static void *entry_main(void *arg)
     if (feed)
         options->detach(options->arg, run->job.request.sink, feed);
     feed_free(feed);
-    end_tell(run);
+    end_tell(options->audit, run);
     if (replay_run_save(run, &err))
         log_event(LOG_ERROR, "replay_not_saved", "id=%s why=\"%s\"", run->job.status.id, err.text);
     entry->ended = true;
@@ -324,7 +340,7 @@ int replays_start(struct replays *replays, struct err *err)
         if (state_of(entry) != REPLAY_RUNNING || entry_begin(entry, &why) == 0)
             continue;
         replay_run_end(&entry->run, REPLAY_FAILED, why.text);
-        end_tell(&entry->run);
+        end_tell(entry->replays->options.audit, &entry->run);
         replay_run_save(&entry->run, &why);
     }
     return 0;

@@ -63,6 +63,7 @@ struct replay_status {
 };
 
 struct replays;
+struct audit_log;
 struct replays_options {
     const struct disk *disk;
     const char *dir;       /* of the job files; made when absent */
@@ -73,6 +74,7 @@ struct replays_options {
     uint64_t again_max_bytes;     /* where a job that decodes again waits for room; 0: none */
     uint64_t reserve_bytes;       /* room on the volume that is left alone */
     uint64_t feed_bytes;          /* queued for one lane; 0: 16 MiB */
+    struct audit_log *audit;      /* hears how each job ends; null: nobody does */
     /* The feed of a sink's lane: attach gives GW_ENOENT without such a sink, GW_EEXIST when another
      * replay has it. The lane takes a reference of its own (feed_acquire) and lets it go when the
      * feed was ended and it has answered for what it took. Called by whoever calls replay_begin,

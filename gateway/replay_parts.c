@@ -57,6 +57,7 @@ int replays_make(struct gateway *gateway, struct err *err)
         .dead = gateway->dead,
         .again_max_bytes = limits->max_bytes,
         .reserve_bytes = limits->reserve_bytes,
+        .audit = gateway->audit,
         .attach = on_replay_attach,
         .detach = on_replay_detach,
         .wake = on_replay_wake,

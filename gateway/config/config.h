@@ -37,6 +37,12 @@ struct config_journal {
     int64_t dead_keep_ms;   /* 90d */
 };
 
+/* Section `audit`. */
+struct config_audit {
+    char *dir;       /* null: DIR/audit */
+    int64_t keep_ms; /* 200d; 0: for ever */
+};
+
 /* Section `decode`. */
 struct config_decode {
     int64_t readings_max; /* of one message; 10000 */
@@ -102,6 +108,7 @@ struct config {
     char *timezone; /* default for vendors without one */
     int anonymous;  /* enum access_anonymous */
     int log_level;
+    struct config_audit audit;
     struct config_journal journal;
     struct config_decode decode;
     struct config_quota quota; /* of vendors that do not say, and of who comes without a login */

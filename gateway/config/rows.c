@@ -59,6 +59,24 @@ static const struct option log_rows[] = {
     {0},
 };
 
+#define AT(member) offsetof(struct config_audit, member)
+static const struct option audit_rows[] = {
+    {.name = "dir",
+     .type = OPTION_PATH,
+     .offset = AT(dir),
+     .help = "Folder of the audit log; default: `audit` in the data folder. A change needs a "
+             "restart."},
+    {.name = "keep",
+     .type = OPTION_DURATION,
+     .offset = AT(keep_ms),
+     .def = "200d",
+     .min = 0,
+     .max = 3650 * DAY,
+     .help = "How long its files, one a day, are kept; 0: for ever. A change needs a restart."},
+    {0},
+};
+#undef AT
+
 #define AT(member) offsetof(struct config_journal, member)
 static const struct option journal_rows[] = {
     {.name = "segment_size",
@@ -230,6 +248,8 @@ static const struct option quota_rows[] = {QUOTA_ROWS(0, "0", "hold"), {0}};
 const struct config_section config_sections[] = {
     {"admin", admin_rows, 0, "The HTTP interface for metrics, health and the other verbs."},
     {"log", log_rows, 0, "The program's own log."},
+    {"audit", audit_rows, offsetof(struct config, audit),
+     "The audit log: who signed in or was refused, administration, reloads, replays."},
     {"mqtt", listener_option_rows, offsetof(struct config, mqtt), "The MQTT listener."},
     {"journal", journal_rows, offsetof(struct config, journal),
      "What is kept on disk: raw log, reading log, dead letters."},
