@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/owner.h"
 #include "journal/cursor.h"
 #include "notify.h"
 #include "parts.h"
@@ -72,7 +73,11 @@ static void paths_fini(struct gateway_paths *paths)
 
 static int folder_make(const char *path, struct err *err)
 {
+    char owner[OWNER_TEXT_SIZE];
     int rc = disk_make_dirs(&disk_real, path);
+    if (rc == -EACCES)
+        return err_set(err, GW_EIO, "folder %s: Permission denied: %s", path,
+                       owner_explain(path, owner));
     return rc < 0 ? err_set(err, GW_EIO, "folder %s: %s", path, strerror(-rc)) : 0;
 }
 

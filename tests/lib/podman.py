@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The container image of the program under test, made by deploy/container/build, and gateways that run in it. With
+podman and runc, in a storage of our own below build/: images and containers of the machine's user are not touched.
+
+Needs root, as the machine's Debian gives it: without, or without a podman that can run anything at all, everything
+here is skipped with the reason."""
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import zlib
+
+import gateway as lib
+
+FOLDER = os.path.join(lib.ROOT, "build/container")
+# podman wants a short path here, and that it stays the same.
+RUN = f"/tmp/tidegate-podman-{zlib.crc32(FOLDER.encode()):08x}"
+TAG = "localhost/tidegate-test"
+USER = 10001
+# Default limits and cgroups of podman fail where the hard limit on open files is low, or cgroups are mixed.
+CONF = """[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+"""
+PODMAN = ["podman", "--root", os.path.join(FOLDER, "storage"), "--runroot", RUN, "--tmpdir", RUN + "/libpod",
+          "--storage-driver", "vfs"]
+# One time for all images: what is the same has the same layers, whatever was committed in between.
+ENVIRONMENT = dict(os.environ, SOURCE_DATE_EPOCH="1700000000",
+                   CONTAINERS_CONF=os.path.join(FOLDER, "containers.conf"), PODMAN=" ".join(PODMAN),
+                   PATH=os.environ["PATH"] + ":/usr/sbin:" + os.path.join(lib.ROOT, "build/tools/usr/bin"))
+
+
+def podman(*arguments, check=True, seconds=120, **options):
+    """Runs podman; with check a failure is raised with what it said."""
+    result = subprocess.run([*PODMAN, *map(str, arguments)], capture_output=True, text=True, timeout=seconds,
+                            env=ENVIRONMENT, check=False, **options)
+    if check and result.returncode:
+        raise AssertionError(f"podman {' '.join(map(str, arguments))}: exit code {result.returncode}\n"
+                             f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}")
+    return result
+
+
+def probe():
+    """Whether podman runs anything here: a program of two lines, in the way the tests run ours. A reason, or None."""
+    if os.geteuid() != 0:
+        return "not root"
+    missing = [name for name in ("podman", "runc", "conmon", "cc")
+               if not any(os.access(os.path.join(folder, name), os.X_OK)
+                          for folder in ENVIRONMENT["PATH"].split(":"))]
+    if missing:
+        return f"no {', '.join(missing)}: deploy/setup --tests brings it"
+    os.makedirs(FOLDER, exist_ok=True)
+    with open(ENVIRONMENT["CONTAINERS_CONF"], "w", encoding="utf-8") as file:
+        file.write(CONF)
+    with tempfile.TemporaryDirectory(prefix="tidegate-probe-") as root:
+        for name in ("proc", "sys", "dev", "etc", "run"):
+            os.mkdir(os.path.join(root, name))
+        made = subprocess.run(["cc", "-static", "-x", "c", "-", "-o", os.path.join(root, "true")],
+                              input=b"int main(void) { return 0; }", capture_output=True, check=False)
+        if made.returncode:
+            return f"no static program: {made.stderr.decode()[-300:]}"
+        ran = podman("run", "--rm", "--network=none", "--memory=64m", "--rootfs", root, "/true", check=False)
+        return f"podman runs nothing here: {ran.stderr.strip()[-300:]}" if ran.returncode else None
+
+
+_state = {}
+
+
+def need():
+    """Raises Skip where there is no podman that works."""
+    if "reason" not in _state:
+        _state["reason"] = probe()
+    if _state["reason"]:
+        raise lib.Skip(_state["reason"])
+
+
+def fingerprint():
+    """Of what the image is made from: our files, the program, and what Debian's packages are here."""
+    here = os.path.join(lib.ROOT, "deploy/container")
+    found = hashlib.sha256(subprocess.run(
+        [os.path.join(lib.ROOT, "deploy/sbom"), "--packages", "ca-certificates,tzdata,base-files", lib.PROGRAM],
+        capture_output=True, timeout=60, env=ENVIRONMENT, check=True).stdout)
+    for path in sorted(os.path.join(here, name) for name in os.listdir(here)):
+        with open(path, "rb") as file:
+            found.update(file.read())
+    return found.hexdigest()[:16]
+
+
+def build(tag=TAG):
+    """deploy/container/build of the program under test; returns what it printed."""
+    made = subprocess.run([os.path.join(lib.ROOT, "deploy/container/build"), "--program", lib.PROGRAM, "--tag", tag],
+                          capture_output=True, text=True, timeout=280, env=ENVIRONMENT, check=False)
+    assert made.returncode == 0, f"deploy/container/build: {made.stdout[-1000:]}\n{made.stderr[-3000:]}"
+    return made.stdout
+
+
+def image():
+    """The image's name; built when nothing of it is there yet."""
+    need()
+    if "image" in _state:
+        return _state["image"]
+    name = f"{TAG}:{fingerprint()}"
+    with open(os.path.join(FOLDER, "lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if podman("image", "exists", name, check=False).returncode:
+            build()
+            podman("tag", f"{TAG}:latest", name)
+            for old in podman("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split():
+                if old not in (name, f"{TAG}:latest"):
+                    podman("rmi", old, check=False)  # one that another run still uses stays
+    _state["image"] = name
+    return name
+
+
+def inspect(name):
+    return json.loads(podman("inspect", name).stdout)[0]
+
+
+class Container(lib.Gateway):
+    """A gateway in a container of the image: as lib.Gateway, with `data` of this machine as its volume, and
+    --network=host. `options` are more of `podman run`, `arguments` take the place of the image's own."""
+
+    HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--memory=256m")
+
+    def __init__(self, config, options=(), arguments=(), user=USER, network="host", own=None):
+        super().__init__(config=config)
+        self.image = image()
+        self.name = os.path.basename(self.folder)
+        self.arguments = list(arguments)
+        self.options = [*self.HARDENED, f"--network={network}", "--user", f"{user}:{user}", *options]
+        os.mkdir(self.data, 0o700)
+        os.chown(self.data, *[user if own is None else own] * 2)
+
+    def settings(self):
+        path = os.path.join(self.folder, "tidegate.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.config.format(data="/data", port=self.port, admin=self.admin_port))
+        return path
+
+    def start(self, ready=True, seconds=60):
+        if podman("container", "exists", self.name, check=False).returncode == 0:
+            podman("start", self.name)
+        else:
+            podman("run", "-d", "--name", self.name, "-v", f"{self.data}:/data", "-v",
+                   f"{self.settings()}:/etc/tidegate/tidegate.yaml:ro", *self.options, self.image, *self.arguments)
+        if ready:
+            self.wait_ready(seconds)
+        return self
+
+    def wait_ready(self, seconds=60):
+        def ready():
+            if not self.state()["Running"]:
+                raise AssertionError(f"the container ended with {self.state()['ExitCode']}:\n{self.log_tail()}")
+            return self.get("/readyz")[0] == 200
+        lib.wait_until("the container is ready", ready, seconds, every=0.2)
+
+    def wait(self):
+        """Waits for its end; the exit code."""
+        return int(podman("wait", self.name).stdout)
+
+    def state(self):
+        return inspect(self.name)["State"]
+
+    def stop(self, seconds=30):
+        """SIGTERM, and SIGKILL after that grace; the exit code (137 when it was killed)."""
+        podman("stop", "-t", seconds, self.name, seconds=seconds + 120)
+        return self.state()["ExitCode"]
+
+    def kill(self):
+        podman("kill", "-s", "KILL", self.name, check=False)
+        podman("wait", self.name, check=False)
+
+    def close(self):
+        podman("rm", "-f", "-v", self.name, check=False)
+        super().close()
+
+    def log(self):
+        result = podman("logs", self.name, check=False)
+        return result.stdout + result.stderr
+
+    def inside(self, *command, check=True, **options):
+        return podman("exec", self.name, *command, check=check, **options)
