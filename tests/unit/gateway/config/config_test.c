@@ -327,6 +327,44 @@ static void errors_in_mapping_files_name_that_file(void **state)
                    "nope.yaml: cannot be read: No such file");
 }
 
+/* ---- brokers ---- */
+
+/* Whose limits hold messages of those topics, without a vendor in the entry. */
+static void assert_routed(struct fixture *fixture, const char *topics, const char *vendor)
+{
+    char text[1000];
+    snprintf(text, sizeof text,
+             "routes:\n"
+             "  - {topic: \"v1/{vendor}/{device}/json\", codec: json}\n"
+             "  - {topic: \"acme/+/up/#\", codec: json, vendor: acme}\n"
+             "  - {topic: \"acme/{device}\", codec: json, vendor: acme}\n"
+             "  - {topic: \"huaxu/{device}\", codec: json, vendor: huaxu}\n" SINKS "brokers:\n"
+             "  - {name: b, url: \"mqtt://127.0.0.1:1883\", topics: [%s]}\n",
+             topics);
+    struct config *config = load_good(fixture, text);
+    if (vendor)
+        assert_string_equal(config->brokers[0].routed_vendor, vendor);
+    else
+        assert_null(config->brokers[0].routed_vendor);
+    config_free(config);
+}
+
+static void broker_counts_for_the_one_vendor_that_its_routes_can_name(void **state)
+{
+    assert_routed(*state, "\"acme/#\"", "acme");
+    assert_routed(*state, "\"acme/+/up\"", "acme");
+    assert_routed(*state, "\"acme/1\", \"acme/2\"", "acme");
+    assert_routed(*state, "\"v1/blue/#\"", "blue");
+    assert_routed(*state, "\"v1/blue/+/json\", \"v1/blue/1/json\"", "blue");
+    assert_routed(*state, "\"v1/acme/1/json\", \"acme/#\"", "acme");
+    assert_routed(*state, "\"v1/#\"", NULL);
+    assert_routed(*state, "\"v1/+/1/json\"", NULL);
+    assert_routed(*state, "\"#\"", NULL);
+    assert_routed(*state, "\"acme/#\", \"huaxu/#\"", NULL);
+    assert_routed(*state, "\"+/1\"", NULL);
+    assert_routed(*state, "\"elsewhere/#\"", NULL); /* no route: dead letters, nobody's */
+}
+
 /* ---- what is refused ---- */
 
 static void all_errors_come_at_once_with_place_and_caret(void **state)
@@ -573,6 +611,7 @@ int main(void)
         TEST(options_of_a_codec_stand_inline_or_in_a_file),
         TEST(errors_in_inline_options_have_the_right_place),
         TEST(errors_in_mapping_files_name_that_file),
+        TEST(broker_counts_for_the_one_vendor_that_its_routes_can_name),
         TEST(all_errors_come_at_once_with_place_and_caret),
         TEST(wrong_values_are_refused),
         TEST(password_files_that_others_may_read_are_refused),
