@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""History sent again into ClickHouse 18.16 and Kafka, beside Parquet (replay.py): twice, and decoded again."""
+"""History sent again into ClickHouse 18.16 and 26.7 and Kafka, beside Parquet (replay.py): twice, and decoded again."""
 import collections
 import os
 import sys
@@ -9,17 +9,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import gateway as lib  # noqa: E402
 import kafka_gateway  # noqa: E402
 import stores  # noqa: E402
-from clickhouse import ClickHouse, need  # noqa: E402
+from clickhouse import ClickHouse  # noqa: E402
+from clickhouse_gateway import both  # noqa: E402
 from gateway import Skip, wait_until  # noqa: E402
 from kafka import Kafka, kafka_missing  # noqa: E402
 from replays import ReplayGateway  # noqa: E402
 
 HEADER = "tidegate-replay"
-
-
-def reader():
-    if lib.reader_missing():
-        raise Skip(lib.reader_missing())
 
 
 def clickhouse(server):
@@ -28,10 +24,9 @@ def clickhouse(server):
 
 # ---- ClickHouse ----
 
-def test_clickhouse_is_as_it_was_after_a_span_was_sent_twice():
-    reader()
-    need("18.16")
-    with ClickHouse("18.16") as server, ReplayGateway(clickhouse(server)) as gateway:
+@both
+def clickhouse_is_as_it_was_after_a_span_was_sent_twice(version):
+    with ClickHouse(version) as server, ReplayGateway(clickhouse(server)) as gateway:
         server.create_tables()
         gateway.start()
         gateway.sim("--count", "3000", "--rate", "2500", "--meters", "300")
@@ -44,10 +39,9 @@ def test_clickhouse_is_as_it_was_after_a_span_was_sent_twice():
             server.value("SELECT sum(rows) FROM system.parts WHERE table = 'readings'") > len(before), "nothing was sent"
 
 
-def test_clickhouse_and_parquet_are_corrected_alike_after_a_mapping_was_mended():
-    reader()
-    need("18.16")
-    with ClickHouse("18.16") as server, ReplayGateway(clickhouse(server)) as gateway:
+@both
+def clickhouse_and_parquet_are_corrected_alike_after_a_mapping_was_mended(version):
+    with ClickHouse(version) as server, ReplayGateway(clickhouse(server)) as gateway:
         server.create_tables()
         gateway.start()
         gateway.publish_meters(1, 20)
