@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "parts.h"
+#include "sources/mqtt/listener.h"
 
 int reload_access(struct access *access, const struct config *config, struct err *err)
 {
@@ -39,18 +40,25 @@ int reload_access(struct access *access, const struct config *config, struct err
     return rc;
 }
 
-/* All or nothing: credentials are taken last, when nothing else can fail. */
+/* All or nothing: certificates are made first and taken last, when nothing else can fail. */
 static int reload_apply(struct gateway *gateway, struct config *config, struct err *err)
 {
-    int rc = reload_access(gateway->access, config, err);
-    if (rc)
+    struct tls_context *certificates;
+    int rc = listener_tls_make(gateway->listener, &config->mqtt.tls, &certificates, err);
+    if (rc == 0)
+        rc = reload_access(gateway->access, config, err);
+    if (rc) {
+        tls_context_release(certificates);
         return rc;
+    }
     rc = decoder_reload(gateway->decoder, config, err);
     if (rc) {
         struct err again;
         reload_access(gateway->access, gateway->config, &again);
+        tls_context_release(certificates);
         return rc;
     }
+    listener_tls_take(gateway->listener, certificates);
     pthread_mutex_lock(&gateway->config_lock);
     struct config *before = gateway->config;
     gateway->config = config;

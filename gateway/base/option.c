@@ -220,14 +220,16 @@ static bool address_is_valid(const char *text)
 
 static int set_text(const struct option *row, void *target, const char *text, struct err *err)
 {
-    if (row->type == OPTION_ADDRESS && !address_is_valid(text))
+    bool none =
+        row->type == OPTION_ADDRESS && row->max == OPTION_ADDRESS_NONE && strcmp(text, "none") == 0;
+    if (row->type == OPTION_ADDRESS && !none && !address_is_valid(text))
         return err_set(err, GW_EINVAL,
                        "%s: \"%s\" must be HOST:PORT, such as 0.0.0.0:1883 or [::1]:1883",
                        row->name, text);
     if (row->type == OPTION_PATH && text[0] == '\0')
         return err_set(err, GW_EINVAL, "%s: a path must not be empty", row->name);
     char **slot = member(row, target);
-    char *copy = mem_strdup(text);
+    char *copy = none ? NULL : mem_strdup(text);
     free(*slot);
     *slot = copy;
     return 0;

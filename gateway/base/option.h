@@ -38,10 +38,14 @@ struct option {
     enum option_type type;
     size_t offset;            /* of the member in the struct */
     const char *def;          /* default, as text in the file's form; null: none */
-    int64_t min, max;         /* for INT, SIZE, DURATION; both 0: no bounds but the type's */
+    int64_t min, max;         /* for INT, SIZE, DURATION; both 0: no bounds but the type's. For
+                                 ADDRESS max may be OPTION_ADDRESS_NONE */
     const char *const *names; /* for ENUM, null-terminated */
     const char *help;         /* one sentence */
 };
+
+/* `none` is an ADDRESS, too, and makes the member null. */
+enum { OPTION_ADDRESS_NONE = 1 };
 
 /* Set every member to its default. The struct's memory must be zeroed before. */
 void option_defaults(const struct option *rows, void *target);

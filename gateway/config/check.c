@@ -37,6 +37,25 @@ static void mqtt_check(struct load *load)
                    "of mqtt, or make segments larger");
 }
 
+/* Here, so that `validate` finds it, and a reload that would fail is refused as a whole. */
+static void tls_check(struct load *load)
+{
+    struct listener_options *options = &load->config->mqtt;
+    const struct yaml_node *node = yaml_find(load->yaml.root, "tls");
+    struct tls_context *context = NULL;
+    struct err err;
+    if (options->tls.listen == NULL && (options->tls.certificate_file || options->tls.key_file))
+        yaml_error(&load->yaml, node, "section tls needs `listen`, for example 0.0.0.0:8883");
+    if (options->tls.listen == NULL)
+        return;
+    size_t before = load->yaml.error_count;
+    config_sink_files(load, node, tls_option_rows, &options->tls);
+    if (load->yaml.error_count == before &&
+        tls_context_new(&options->tls, load->disk, NULL, &context, &err))
+        yaml_error(&load->yaml, node, "%s", err.text);
+    tls_context_release(context);
+}
+
 /* Texts that name the same folder, as far as texts can tell. */
 static bool same_folder(const char *a, const char *b)
 {
@@ -85,6 +104,7 @@ void config_check(struct load *load)
 {
     journal_check(load);
     mqtt_check(load);
+    tls_check(load);
     sinks_check(load);
     if (load->config->sink_count == 0 && yaml_is_null(yaml_find(load->yaml.root, "sinks")))
         yaml_error(&load->yaml, load->yaml.root,

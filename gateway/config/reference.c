@@ -51,7 +51,9 @@ static void type_print(const struct option *row, struct buffer *out)
     buffer_add_text(out, names[row->type]);
     for (size_t i = 0; row->type == OPTION_ENUM && row->names[i]; i++)
         buffer_printf(out, "%s %s", i ? "," : "", row->names[i]);
-    if (row->min == 0 && row->max == 0)
+    if (row->type == OPTION_ADDRESS && row->max == OPTION_ADDRESS_NONE)
+        buffer_add_text(out, " or none");
+    if (row->type == OPTION_ADDRESS || (row->min == 0 && row->max == 0))
         return;
     buffer_add_text(out, ", ");
     bound_print(row->type, row->min, out);

@@ -251,6 +251,7 @@ const struct config_section config_sections[] = {
     {"audit", audit_rows, offsetof(struct config, audit),
      "The audit log: who signed in or was refused, administration, reloads, replays."},
     {"mqtt", listener_option_rows, offsetof(struct config, mqtt), "The MQTT listener."},
+    {"tls", tls_option_rows, offsetof(struct config, mqtt.tls), "MQTT over TLS."},
     {"journal", journal_rows, offsetof(struct config, journal),
      "What is kept on disk: raw log, reading log, dead letters."},
     {"decode", decode_rows, offsetof(struct config, decode), "From messages to readings."},

@@ -57,6 +57,8 @@ void conn_accept(struct loop *loop, uv_stream_t *server)
     }
     peer_ask(conn);
     uv_tcp_nodelay(&conn->tcp, 1);
+    if (server == (uv_stream_t *)&loop->listen_tls)
+        conn_secure_begin(conn);
     if (!loop->paused)
         conn_read_start(conn);
 }
@@ -279,6 +281,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
     conn->reason = (uint8_t)reason;
     conn->heard_ms = conn->loop->now_ms;
     conn_flush(conn);
+    conn_secure_end(conn);
     if (reason == CLOSE_DISCONNECT || !conn->connected) /* [MQTT-3.14.4-3], [MQTT-3.1.2-10] */
         drop_will(conn);
     buffer_fini(&conn->tail);
@@ -343,6 +346,8 @@ static void sweep_open(struct conn *conn)
     uint32_t silent_ms = now - conn->heard_ms;
     bool flood = conn->pings > PINGS_A_SECOND;
     conn->pings = 0;
+    if (conn->tls)
+        tls_calm(conn->tls);
     if (access_lost(conn))
         conn_close(conn, CLOSE_WITHDRAWN);
     else if (flood)
@@ -363,8 +368,11 @@ void conn_sweep(struct conn *conn)
         return;
     switch (conn->state) {
     case CONN_NEW:
-        if (silent_ms > options->connect_timeout_ms)
-            conn_close(conn, CLOSE_CONNECT_TIMEOUT);
+        if (silent_ms <= options->connect_timeout_ms)
+            break;
+        if (conn_handshaking(conn))
+            conn_secure_refused(conn, TLS_TIMEOUT);
+        conn_close(conn, CLOSE_CONNECT_TIMEOUT);
         break;
     case CONN_CLAIM:
     case CONN_OPENING:

@@ -26,6 +26,7 @@
 #include "sources/mqtt/loop.h"
 #include "sources/mqtt/reason.h"
 #include "sources/mqtt/session.h"
+#include "sources/mqtt/tls.h"
 
 enum conn_state { CONN_NEW, CONN_CLAIM, CONN_OPENING, CONN_OPEN, CONN_CLOSING, CONN_GONE };
 
@@ -39,6 +40,7 @@ struct conn {
     struct address peer; /* whose connection it is */
     struct grant *grant; /* null before the login */
     char *user;          /* null: none given */
+    struct tls *tls;     /* null: without, or ended */
     struct buffer tail;  /* bytes of an unfinished packet, or all that came while blocked */
     struct will *will;
     struct alias_table *aliases;
@@ -60,8 +62,9 @@ struct conn {
     uint16_t pings; /* since the last sweep */
     uint8_t window; /* loop->window when it was last read from */
     uint8_t version;
-    uint8_t state;  /* enum conn_state */
-    uint8_t reason; /* enum close_reason, from CLOSING on */
+    uint8_t state;   /* enum conn_state */
+    uint8_t reason;  /* enum close_reason, from CLOSING on */
+    bool secure : 1; /* came to the TLS port: nothing leaves in the clear */
     bool clean_start : 1;
     bool session_present : 1;
     bool assigned_id : 1;     /* the client id is ours */
@@ -82,7 +85,7 @@ struct conn {
 
 /* ---- life (conn.c) ---- */
 
-/* Take one connection from the listening socket. */
+/* Take one connection from a listening socket. */
 void conn_accept(struct loop *loop, uv_stream_t *server);
 /* Ends it: says why where the protocol lets us, settles will and session. More calls do nothing. */
 void conn_close(struct conn *conn, enum close_reason reason);
@@ -116,6 +119,12 @@ void conn_close_handle(struct conn *conn);
 void conn_linger(struct conn *conn);
 /* Nothing is taken in from here on until a retry. The packet at hand is not used up. */
 void conn_hold(struct conn *conn, enum hold why);
+/* Plain bytes that were read; they are borrowed. */
+void conn_take_in(struct conn *conn, struct bytes in);
+/* The peer has said all; in an orderly way or not. */
+void conn_at_end(struct conn *conn, bool orderly);
+/* Write or queue bytes of the socket: 0, or why the connection must end. */
+int conn_push(struct conn *conn, struct bytes out);
 /* Write or queue; closes the connection when its peer does not read. */
 void conn_write(struct conn *conn, struct bytes out);
 /* Send what was put into loop->reply. */
@@ -125,6 +134,21 @@ static inline bool conn_blocked(const struct conn *conn)
 {
     return conn->hold || conn->state == CONN_CLAIM || conn->state == CONN_OPENING;
 }
+
+/* ---- TLS under it (conn_secure.c) ---- */
+
+void conn_secure_begin(struct conn *conn);
+bool conn_handshaking(const struct conn *conn);
+/* Bytes of the socket come in. */
+void conn_secure_read(struct conn *conn, struct bytes in);
+/* As conn_push, of plain bytes. */
+int conn_secure_push(struct conn *conn, struct bytes out);
+/* One step of the handshake, with what waits in the socket. */
+void conn_handshake_turn(struct conn *conn);
+/* Count and tell it. */
+void conn_secure_refused(struct conn *conn, enum tls_reason reason);
+/* Says close_notify; nothing more leaves. */
+void conn_secure_end(struct conn *conn);
 
 /* ---- packets. False: not now, the connection is held and the same packet comes again. ---- */
 

@@ -25,7 +25,8 @@ static bool log_in(struct conn *conn, const struct packet_connect *connect)
                                      .has_password = connect->has_password,
                                      .user = connect->user,
                                      .password = connect->password,
-                                     .loopback = address_is_loopback(&conn->peer)};
+                                     .loopback = address_is_loopback(&conn->peer),
+                                     .certificate = conn->tls ? conn->tls->vendor : NULL};
     struct access_grant grant = {0};
     switch (access_connect(conn->loop->shared->access, &request, &grant)) {
     case ACCESS_OK: break;

@@ -18,7 +18,12 @@ enum {
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
-    struct loop *loop = container_of((uv_tcp_t *)handle, struct conn, tcp)->loop;
+    struct conn *conn = container_of((uv_tcp_t *)handle, struct conn, tcp);
+    struct loop *loop = conn->loop;
+    if (conn_handshaking(conn)) {
+        *out = uv_buf_init(NULL, 0); /* not now: on_read hears UV_ENOBUFS, and it gets its turn */
+        return;
+    }
     size_t size = loop->starved ? STARVED_READ_BYTES : loop->read_buffer_size;
     *out = uv_buf_init((char *)loop->read_buffer, (unsigned)size);
 }
@@ -108,7 +113,7 @@ static void keep(struct conn *conn, struct bytes rest)
     buffer_add_bytes(&conn->tail, rest);
     if (conn_blocked(conn)) {
         conn_keep_reading(conn);
-    } else if (conn->tail.size == 0) {
+    } else if (conn->tail.size == 0 && !(conn->tls && tls_unfinished(conn->tls))) {
         conn->partial = false;
         buffer_fini(&conn->tail);
     } else if (!conn->partial) {
@@ -137,7 +142,7 @@ static void finish_tail(struct conn *conn, struct bytes *in)
     }
 }
 
-static void take_in(struct conn *conn, struct bytes in)
+void conn_take_in(struct conn *conn, struct bytes in)
 {
     if (!conn_blocked(conn)) {
         finish_tail(conn, &in);
@@ -164,21 +169,31 @@ bool conn_consume_tail(struct conn *conn)
     return used > 0;
 }
 
-static void on_end(struct conn *conn, ssize_t status)
+void conn_at_end(struct conn *conn, bool orderly)
 {
     conn_read_stop(conn);
     if (conn->state >= CONN_CLOSING)
         conn_close_handle(conn);
-    else if (status == UV_EOF && conn_blocked(conn) && conn->tail.size)
+    else if (orderly && conn_blocked(conn) && conn->tail.size)
         conn->at_end = true; /* whole packets may wait there, a DISCONNECT among them */
     else
-        conn_close(conn, status == UV_EOF ? CLOSE_PEER_CLOSED : CLOSE_PEER_RESET);
+        conn_close(conn, orderly ? CLOSE_PEER_CLOSED : CLOSE_PEER_RESET);
+}
+
+/* An end of TCP without TLS's own may be made by anybody on the way; but who says nothing more has
+ * said all, unless it broke off in a packet. */
+static void on_end(struct conn *conn, ssize_t status)
+{
+    bool cut = conn->tls && conn->partial;
+    conn_at_end(conn, status == UV_EOF && !cut);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     struct conn *conn = container_of((uv_tcp_t *)stream, struct conn, tcp);
-    if (nread < 0) {
+    if (nread == UV_ENOBUFS) {
+        loop_handshake_wait(conn->loop, conn->tls);
+    } else if (nread < 0) {
         on_end(conn, nread);
     } else if (nread > 0 && conn->state < CONN_CLOSING) {
         if (conn->window != conn->loop->window) {
@@ -186,7 +201,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
             conn->loop->ready++;
         }
         stat_add(&conn->loop->stats.bytes_received, (uint64_t)nread);
-        take_in(conn, bytes_of(buf->base, (size_t)nread));
+        (conn->tls ? conn_secure_read : conn_take_in)(conn, bytes_of(buf->base, (size_t)nread));
         /* libuv would read on as long as the buffer gets full; others have a turn first. */
         if ((size_t)nread == conn->loop->read_buffer_size && conn->reading)
             loop_rest(conn->loop, conn);
@@ -232,8 +247,7 @@ static int queue(struct conn *conn, struct bytes out)
     return status;
 }
 
-/* 0, or why the connection must end. */
-static int push(struct conn *conn, struct bytes out)
+int conn_push(struct conn *conn, struct bytes out)
 {
     if (!conn->handle_open || uv_is_closing((uv_handle_t *)&conn->tcp))
         return 0;
@@ -254,7 +268,7 @@ static int push(struct conn *conn, struct bytes out)
 
 void conn_write(struct conn *conn, struct bytes out)
 {
-    int reason = push(conn, out);
+    int reason = conn->secure ? conn_secure_push(conn, out) : conn_push(conn, out);
     if (reason)
         conn_close(conn, (enum close_reason)reason);
 }

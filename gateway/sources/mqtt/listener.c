@@ -22,8 +22,9 @@ enum {
 #define AT(member) offsetof(struct listener_options, member)
 
 const struct option listener_option_rows[] = {
-    {"listen", OPTION_ADDRESS, AT(listen), "127.0.0.1:1883", 0, 0, NULL,
-     "HOST:PORT to listen on; port 0 picks a free one."},
+    {"listen", OPTION_ADDRESS, AT(listen), "127.0.0.1:1883", 0, OPTION_ADDRESS_NONE, NULL,
+     "HOST:PORT to listen on without TLS; port 0 picks a free one; none: only section tls "
+     "listens."},
     {"share_port", OPTION_BOOL, AT(share_port), "false", 0, 0, NULL,
      "Whether other gateways of this user may listen on the same port; the kernel then spreads "
      "connections over them."},
@@ -119,6 +120,8 @@ static void listener_free(struct source *source)
     for (unsigned i = 0; i < listener->loop_count; i++)
         loop_free(listener->loops[i]);
     session_table_free(listener->shared.sessions);
+    tls_context_release(listener->shared.tls);
+    pthread_mutex_destroy(&listener->shared.tls_lock);
     free(listener->loops);
     free(listener);
 }
@@ -133,23 +136,30 @@ static void on_closed(void *arg)
 static int listener_start(struct source *source, struct err *err)
 {
     struct listener *listener = (struct listener *)source;
-    for (unsigned i = 0; i < listener->loop_count; i++) {
-        int status =
-            loop_listen(listener->loops[i], listener->shared.options->listen, &listener->port, err);
-        if (status)
-            return status;
+    const struct listener_options *options = listener->shared.options;
+    int status = 0;
+    for (unsigned i = 0; i < listener->loop_count && status == 0; i++) {
+        struct loop *loop = listener->loops[i];
+        if (options->listen)
+            status = loop_listen(loop, false, options->listen, &listener->port, err);
+        if (status == 0 && options->tls.listen)
+            status = loop_listen(loop, true, options->tls.listen, &listener->tls_port, err);
     }
+    if (status)
+        return status;
     for (unsigned i = 0; i < listener->loop_count; i++) {
         atomic_fetch_add(&listener->shared.loops_running, 1);
-        int status = loop_start(listener->loops[i], err);
+        status = loop_start(listener->loops[i], err);
         if (status) {
             atomic_fetch_sub(&listener->shared.loops_running, 1);
             return status;
         }
     }
-    log_event(LOG_INFO, "mqtt_listening", "address=%s port=%d loops=%u connections_max=%llu",
-              listener->shared.options->listen, listener->port, listener->loop_count,
-              (unsigned long long)listener->shared.connections_max);
+    log_event(LOG_INFO, "mqtt_listening",
+              "address=%s port=%d tls_address=%s tls_port=%d loops=%u connections_max=%llu",
+              options->listen ? options->listen : "none", listener->port,
+              options->tls.listen ? options->tls.listen : "none", listener->tls_port,
+              listener->loop_count, (unsigned long long)listener->shared.connections_max);
     return 0;
 }
 
@@ -198,13 +208,20 @@ static const struct source_type listener_type = {
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
                             struct access *access, struct vendor_table *vendors, struct err *err)
 {
-    uint64_t allowed = connections_allowed((uint64_t)options->connections_max, err);
-    if (allowed == 0)
+    struct tls_context *tls = NULL;
+    if (options->tls.listen && tls_context_new(&options->tls, &disk_real, NULL, &tls, err))
         return NULL;
+    uint64_t allowed = connections_allowed((uint64_t)options->connections_max, err);
+    if (allowed == 0) {
+        tls_context_release(tls);
+        return NULL;
+    }
     struct listener *listener = mem_zalloc(sizeof *listener);
     listener->source.type = &listener_type;
     struct shared *shared = &listener->shared;
     shared->options = options;
+    shared->tls = tls;
+    pthread_mutex_init(&shared->tls_lock, NULL);
     shared->limits = (struct packet_limits){options->max_packet_bytes, options->topic_levels_max,
                                             options->user_properties_max};
     shared->rawlog = rawlog;
@@ -232,6 +249,45 @@ struct source *listener_new(const struct listener_options *options, struct rawlo
 int listener_port(const struct source *source)
 {
     return ((const struct listener *)source)->port;
+}
+
+int listener_tls_port(const struct source *source)
+{
+    return ((const struct listener *)source)->tls_port;
+}
+
+bool listener_certificates(const struct source *source, struct listener_certificates *out)
+{
+    struct shared *shared = &((struct listener *)(uintptr_t)source)->shared;
+    pthread_mutex_lock(&shared->tls_lock);
+    bool there = shared->tls != NULL;
+    for (int i = 0; i < TLS_FILES && there; i++)
+        out->ends_ms[i] = tls_context_ends_ms(shared->tls, (enum tls_file)i);
+    pthread_mutex_unlock(&shared->tls_lock);
+    return there;
+}
+
+int listener_tls_make(struct source *source, const struct tls_options *options,
+                      struct tls_context **out, struct err *err)
+{
+    const struct shared *shared = &((struct listener *)source)->shared;
+    *out = NULL;
+    if (shared->tls == NULL || options->listen == NULL) /* ports change with a start only */
+        return 0;
+    return tls_context_new(options, &disk_real, shared->tls, out, err);
+}
+
+void listener_tls_take(struct source *source, struct tls_context *context)
+{
+    struct shared *shared = &((struct listener *)source)->shared;
+    if (context == NULL)
+        return;
+    pthread_mutex_lock(&shared->tls_lock);
+    struct tls_context *before = shared->tls;
+    shared->tls = context;
+    atomic_fetch_add(&shared->tls_generation, 1);
+    pthread_mutex_unlock(&shared->tls_lock);
+    tls_context_release(before);
 }
 
 int64_t listener_silent_ms(const struct source *source)

@@ -12,12 +12,13 @@
 #include "base/option.h"
 #include "journal/rawlog.h"
 #include "sources/access.h"
-#include "sources/vendor.h"
+#include "sources/mqtt/tls_context.h"
 #include "sources/source.h"
+#include "sources/vendor.h"
 
 /* Filled through listener_option_rows: the section `mqtt` of the configuration. */
 struct listener_options {
-    char *listen;              /* HOST:PORT; port 0 picks a free one */
+    char *listen;              /* HOST:PORT; port 0 picks a free one; null: no plain MQTT */
     int64_t loops;             /* 0: one for two processors, at least 1 */
     uint64_t max_packet_bytes; /* larger packets end the connection */
     int64_t receive_max;       /* MQTT 5 Receive Maximum that we announce; held for all versions */
@@ -37,18 +38,32 @@ struct listener_options {
     int64_t poll_tick_ms;        /* adaptive wait when many sockets are ready; 0: never */
     bool receive_max_strict;     /* false: a client over its Receive Maximum is only counted */
     bool share_port;             /* other processes may listen there, too */
+    struct tls_options tls;      /* a section of its own, tls_option_rows */
 };
 extern const struct option listener_option_rows[];
 
 /* All pointers outlive the listener. The sessions are read by listener_new. */
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
-                            struct access *access, struct vendor_table *vendors,
-                            struct err *err);
-/* The port bound, after start: for port 0 and for messages. */
+                            struct access *access, struct vendor_table *vendors, struct err *err);
+/* The port bound, after start: for port 0 and for messages; 0: there is none. */
 int listener_port(const struct source *source);
+int listener_tls_port(const struct source *source);
+/* Certificates anew, in two steps, so that a reload is all or nothing. Make reads and checks the files
+ * (*out stays null without TLS); take puts it in place for connections from now on, and cannot fail.
+ * Main thread. */
+int listener_tls_make(struct source *source, const struct tls_options *options,
+                      struct tls_context **out, struct err *err);
+void listener_tls_take(struct source *source, struct tls_context *context);
 /* How long the slowest of its loops has not been at its timers, which are due four times a second;
  * 0: none runs. Any thread. */
 int64_t listener_silent_ms(const struct source *source);
+
+/* When the files of the TLS port end (wall clock; INT64_MAX: no such file); false: there is no such
+ * port. Any thread. */
+struct listener_certificates {
+    int64_t ends_ms[TLS_FILES];
+};
+bool listener_certificates(const struct source *source, struct listener_certificates *out);
 
 /* Sums over loops, any thread: for status and metrics. */
 struct listener_stats {

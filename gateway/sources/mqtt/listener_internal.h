@@ -12,7 +12,7 @@ struct listener {
     struct shared shared;
     struct loop **loops;
     unsigned loop_count;
-    int port;
+    int port, tls_port; /* 0: none */
     void (*closed)(void *arg);
     void *closed_arg;
 };

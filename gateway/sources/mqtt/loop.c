@@ -194,7 +194,10 @@ static void pause_all(struct loop *loop, bool pause)
 static void begin_close(struct loop *loop)
 {
     loop->closing = true;
-    uv_close((uv_handle_t *)&loop->listen, NULL);
+    if (loop->listens)
+        uv_close((uv_handle_t *)&loop->listen, NULL);
+    if (loop->listens_tls)
+        uv_close((uv_handle_t *)&loop->listen_tls, NULL);
     for (size_t i = 0; i < loop->conn_count; i++) {
         struct conn *conn = loop->conns[i];
         conn_pause(conn);
@@ -305,6 +308,10 @@ static void end_round(struct loop *loop)
         loop->gather_ns = 0; /* who has said nothing yet need not wait when he does */
     loop_submit(loop);
     finish_commits(loop);
+    if (loop->first_handshake) {
+        loop_handshakes(loop);
+        loop_submit(loop);
+    }
     end_if_done(loop);
 }
 
@@ -326,9 +333,14 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_connection(uv_stream_t *server, int status)
 {
-    struct loop *loop = container_of((uv_tcp_t *)server, struct loop, listen);
     if (status == 0)
-        conn_accept(loop, server);
+        conn_accept(container_of((uv_tcp_t *)server, struct loop, listen), server);
+}
+
+static void on_connection_tls(uv_stream_t *server, int status)
+{
+    if (status == 0)
+        conn_accept(container_of((uv_tcp_t *)server, struct loop, listen_tls), server);
 }
 
 static void *run(void *arg)
@@ -372,6 +384,10 @@ struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
     loop->index = index;
     loop->read_buffer_size = READ_BUFFER_BYTES;
     loop->read_buffer = mem_alloc(loop->read_buffer_size);
+    if (shared->tls) {
+        loop->plain_size = READ_BUFFER_BYTES + TLS_RECORD_BYTES;
+        loop->plain = mem_alloc(loop->plain_size);
+    }
     uv_timer_init(&loop->uv, &loop->timer);
     uv_timer_init(&loop->uv, &loop->quota);
     uv_prepare_init(&loop->uv, &loop->prepare);
@@ -396,13 +412,15 @@ static int port_free(const struct sockaddr *address, socklen_t size)
     return status;
 }
 
-static int bind_and_listen(struct loop *loop, const struct addrinfo *to, int *port)
+static int bind_and_listen(struct loop *loop, bool tls, const struct addrinfo *to, int *port)
 {
+    uv_tcp_t *listen = tls ? &loop->listen_tls : &loop->listen;
     /* libuv 1.44 has no flag for SO_REUSEPORT: make the socket, set it, bind. */
     int fd, on = 1;
-    int status = uv_tcp_init_ex(&loop->uv, &loop->listen, (unsigned)to->ai_family);
+    int status = uv_tcp_init_ex(&loop->uv, listen, (unsigned)to->ai_family);
     gw_assert(status == 0);
-    status = uv_fileno((uv_handle_t *)&loop->listen, &fd);
+    *(tls ? &loop->listens_tls : &loop->listens) = true;
+    status = uv_fileno((uv_handle_t *)listen, &fd);
     if (status == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         status = UV_EINVAL;
     struct sockaddr_storage address = {0};
@@ -411,18 +429,18 @@ static int bind_and_listen(struct loop *loop, const struct addrinfo *to, int *po
     if (status == 0 && loop->index == 0 && !loop->shared->options->share_port)
         status = port_free((struct sockaddr *)&address, to->ai_addrlen);
     if (status == 0)
-        status = uv_tcp_bind(&loop->listen, (struct sockaddr *)&address, 0);
+        status = uv_tcp_bind(listen, (struct sockaddr *)&address, 0);
     if (status == 0)
-        status = uv_listen((uv_stream_t *)&loop->listen, BACKLOG, on_connection);
+        status = uv_listen((uv_stream_t *)listen, BACKLOG, tls ? on_connection_tls : on_connection);
     int size = sizeof address;
     if (status == 0)
-        status = uv_tcp_getsockname(&loop->listen, (struct sockaddr *)&address, &size);
+        status = uv_tcp_getsockname(listen, (struct sockaddr *)&address, &size);
     if (status == 0)
         *port = ntohs(((struct sockaddr_in *)&address)->sin_port);
     return status;
 }
 
-int loop_listen(struct loop *loop, const char *address, int *port, struct err *err)
+int loop_listen(struct loop *loop, bool tls, const char *address, int *port, struct err *err)
 {
     const char *colon = strrchr(address, ':');
     size_t size = colon ? (size_t)(colon - address) : 0;
@@ -436,13 +454,14 @@ int loop_listen(struct loop *loop, const char *address, int *port, struct err *e
         return err_set(err, GW_EINVAL, "mqtt: listen on %s: %s", address, gai_strerror(status));
     if (*port == 0)
         *port = atoi(colon + 1);
-    status = bind_and_listen(loop, found, port);
+    status = bind_and_listen(loop, tls, found, port);
     freeaddrinfo(found);
     if (status)
         return err_set(err, GW_EIO,
                        "mqtt: listen on %s: %s; is another program using the port? choose another "
-                       "with mqtt.listen or --listen",
-                       address, uv_strerror(status));
+                       "with %s",
+                       address, uv_strerror(status),
+                       tls ? "tls.listen" : "mqtt.listen or --listen");
     return 0;
 }
 
@@ -503,6 +522,9 @@ void loop_free(struct loop *loop)
         loop->grants = next;
     }
     access_view_fini(&loop->access);
+    tls_context_release(loop->tls);
+    buffer_fini(&loop->tls_io.out);
+    free(loop->plain);
     buffer_fini(&loop->reply);
     buffer_fini(&loop->scratch);
     free(loop->read_buffer);

@@ -17,6 +17,7 @@
 #include "sources/mqtt/mailbox.h"
 #include "sources/mqtt/packet.h"
 #include "sources/mqtt/stats.h"
+#include "sources/mqtt/tls.h"
 #include "sources/vendor.h"
 
 struct conn;
@@ -32,6 +33,9 @@ struct shared {
     struct vendor_table *vendors;
     unsigned first_seat; /* of the loops, in `vendors` */
     uint64_t connections_max;
+    pthread_mutex_t tls_lock;
+    struct tls_context *tls;         /* null: no TLS; under the lock */
+    _Atomic uint64_t tls_generation; /* grows with each that is put there */
     _Atomic uint64_t connections;
     _Atomic uint64_t loops_running;
     void (*closed)(void *arg); /* called by the last loop to end */
@@ -49,7 +53,8 @@ struct grant {
 
 struct loop {
     uv_loop_t uv;
-    uv_tcp_t listen;
+    uv_tcp_t listen, listen_tls;
+    bool listens, listens_tls;
     uv_poll_t mail; /* the mailbox has something */
     uv_timer_t timer;
     uv_timer_t quota; /* runs while somebody waits for a vendor's limits */
@@ -80,8 +85,14 @@ struct loop {
 
     uint8_t *read_buffer;
     size_t read_buffer_size;
-    bool starved;        /* the journal had no chunk at the last try */
-    struct buffer reply; /* to the connection at hand */
+    uint8_t *plain; /* what was read, decrypted; null without TLS */
+    size_t plain_size;
+    struct tls_io tls_io;
+    struct tls_context *tls; /* as of tls_generation */
+    uint64_t tls_generation;
+    struct tls *first_handshake, *last_handshake; /* of those that wait for their turn */
+    bool starved;                                 /* the journal had no chunk at the last try */
+    struct buffer reply;                          /* to the connection at hand */
     struct buffer scratch;
     uint32_t now_ms; /* monotonic, wraps: compare by difference */
     int64_t wall_ms;
@@ -108,7 +119,7 @@ struct loop {
 
 /* Main thread. `port` 0 picks one and sets it; the others are given that. */
 struct loop *loop_new(struct shared *shared, unsigned index, struct err *err);
-int loop_listen(struct loop *loop, const char *address, int *port, struct err *err);
+int loop_listen(struct loop *loop, bool tls, const char *address, int *port, struct err *err);
 int loop_start(struct loop *loop, struct err *err);
 /* After its thread ended or was never started: joins, frees. Accepts null. */
 void loop_free(struct loop *loop);
@@ -139,6 +150,14 @@ void loop_take_mail(struct loop *loop);
 void loop_before_poll(uv_prepare_t *prepare);
 /* This commit came back. */
 void loop_gather(struct loop *loop, const struct commit *commit);
+
+/* loop_handshakes.c: they are bounded in each round. */
+struct tls_context *loop_tls(struct loop *loop); /* the newest */
+void loop_handshake_wait(struct loop *loop, struct tls *tls);
+void loop_handshake_forget(struct loop *loop, struct tls *tls);
+void loop_handshakes(struct loop *loop);
+/* One step of one; false: nobody waits, or not now. */
+bool loop_handshake_one(struct loop *loop);
 
 /* loop_quota.c: conn_retry when the vendor's limits let it in. */
 void loop_wait_for_quota(struct loop *loop, struct conn *conn);

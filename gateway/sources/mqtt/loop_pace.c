@@ -104,6 +104,9 @@ static void serve_mail_until(struct loop *loop, int64_t until_ns)
     struct pollfd mail = {.fd = mailbox_fd(loop->mailbox), .events = POLLIN};
     int64_t left_ns;
     while ((left_ns = until_ns - clock_monotonic_ns()) > 0 && !loop->closing) {
+        /* A handshake meanwhile costs nobody anything. */
+        if (loop_handshake_one(loop))
+            left_ns = 0;
         if (ppoll(&mail, 1, &(struct timespec){.tv_nsec = left_ns}, NULL) <= 0)
             continue;
         loop_take_mail(loop);
@@ -134,4 +137,6 @@ void loop_before_poll(uv_prepare_t *prepare)
     struct loop *loop = container_of(prepare, struct loop, prepare);
     wait_for_messages(loop);
     wait_for_sockets(loop);
+    if (loop->first_handshake)
+        uv_idle_start(&loop->idle, no_wait);
 }

@@ -3,6 +3,7 @@
  * The listener's counters, summed over its loops: for status and as Prometheus text. Labels are words
  * of our own tables, never a name from outside. Any thread.
  */
+#include "base/clock.h"
 #include "sources/mqtt/listener_internal.h"
 #include "sources/mqtt/session.h"
 
@@ -21,6 +22,9 @@ static const char *const qos_values[] = {"0", "1", "2"};
 static const char *const version_values[] = {NULL, NULL, NULL, "3.1", "3.1.1", "5.0"};
 static const char *const rejected_values[] = {
     [REJECTED_ACL] = "acl", [REJECTED_RESERVED_TOPIC] = "reserved_topic"};
+
+static const char *const handshake_values[] = {"full", "resumed"};
+static const char *const tls_values[] = {TLS_REASON_NAMES};
 
 static const struct metric_row metric_rows[] = {
     {"tidegate_mqtt_connections", "gauge", "Connections open now.", AT(connections), NULL, NULL, 1},
@@ -55,6 +59,14 @@ static const struct metric_row metric_rows[] = {
      NULL, NULL, 1},
     {"tidegate_mqtt_sessions_dropped_total", "counter",
      "Sessions ended early because there were too many.", AT(sessions_dropped), NULL, NULL, 1},
+    {"tidegate_tls_connections", "gauge", "TLS connections open now, after their handshake.",
+     AT(tls_connections), NULL, NULL, 1},
+    {"tidegate_tls_handshakes_waiting", "gauge", "TLS connections that wait for their turn.",
+     AT(tls_waiting), NULL, NULL, 1},
+    {"tidegate_tls_handshakes_total", "counter", "TLS handshakes finished, by kind.",
+     AT(tls_handshakes), "kind", handshake_values, array_count(handshake_values)},
+    {"tidegate_tls_refused_total", "counter", "TLS connections refused, by reason.",
+     AT(tls_refused), "reason", tls_values, array_count(tls_values)},
 };
 
 static uint64_t sum(const struct listener *listener, size_t offset)
@@ -104,6 +116,22 @@ static void put_closed(const struct listener *listener, struct buffer *out)
             (unsigned long long)sum(listener, AT(closed) + (size_t)i * sizeof(_Atomic uint64_t)));
 }
 
+/* ---- certificates ---- */
+
+static void certificates_put(const struct listener *listener, struct buffer *out)
+{
+    int64_t now_ms = clock_wall_ms();
+    const char *name = "tidegate_tls_expiry_seconds";
+    struct listener_certificates ends;
+    if (!listener_certificates(&listener->source, &ends))
+        return;
+    head(out, name, "gauge", "Until the first certificate or list of that file is over.");
+    for (int i = 0; i < TLS_FILES; i++)
+        if (ends.ends_ms[i] != INT64_MAX)
+            buffer_printf(out, "%s{file=\"%s\"} %lld\n", name, tls_file_names[i],
+                          (long long)((ends.ends_ms[i] - now_ms) / 1000));
+}
+
 /* ---- all of it ---- */
 
 void listener_metrics(struct source *source, struct buffer *out)
@@ -119,6 +147,7 @@ void listener_metrics(struct source *source, struct buffer *out)
     buffer_printf(out, "tidegate_mqtt_connections_limit %llu\n",
                   (unsigned long long)listener->shared.connections_max);
     put_closed(listener, out);
+    certificates_put(listener, out);
     head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
     buffer_printf(out, "tidegate_mqtt_sessions %llu\n",
                   (unsigned long long)session_table_count(listener->shared.sessions));

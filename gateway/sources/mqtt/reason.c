@@ -13,6 +13,8 @@ const struct close_row close_rows[CLOSE_REASONS] = {
     [CLOSE_PEER_CLOSED] = {.word = "peer_closed"},
     [CLOSE_PEER_RESET] = {.word = "peer_reset"},
     [CLOSE_NOT_MQTT] = {.word = "not_mqtt", .log = true},
+    [CLOSE_NOT_TLS] = {.word = "not_tls"},
+    [CLOSE_TLS] = {.word = "tls", .linger = true},
     [CLOSE_MALFORMED] = {.word = "malformed",
                          .code = REASON_MALFORMED,
                          .connack = REASON_MALFORMED,

@@ -10,6 +10,7 @@
 
 #include "sources/hold.h"
 #include "sources/mqtt/reason.h"
+#include "sources/mqtt/tls_reason.h"
 #include "sources/stat.h"
 
 enum publish_rejected { REJECTED_ACL, REJECTED_RESERVED_TOPIC, REJECTED_KINDS };
@@ -32,6 +33,10 @@ struct stats {
     _Atomic uint64_t ticks;   /* waits for more sockets to get ready */
     _Atomic uint64_t gathers; /* waits for more messages in a commit */
     _Atomic uint64_t sessions_dropped;
+    _Atomic uint64_t tls_connections;   /* now, with the handshake behind them */
+    _Atomic uint64_t tls_waiting;       /* now, for their turn in the handshake */
+    _Atomic uint64_t tls_handshakes[2]; /* finished: full, resumed */
+    _Atomic uint64_t tls_refused[TLS_REASONS];
 };
 
 #endif
