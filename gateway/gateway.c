@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/owner.h"
+#include "drain.h"
 #include "journal/cursor.h"
 #include "notify.h"
 #include "parts.h"
@@ -257,7 +258,9 @@ static int brokers_make(struct gateway *gateway, struct err *err)
 {
     const struct config *config = gateway->config_started;
     struct disk_stat stat;
-    if (config->broker_count == 0 && disk_real.stat(&disk_real, gateway->paths.intake, &stat) < 0)
+    /* Who leaves only takes in what is left there. */
+    size_t count = gateway->drain.leaving ? 0 : config->broker_count;
+    if (count == 0 && disk_real.stat(&disk_real, gateway->paths.intake, &stat) < 0)
         return 0;
     int rc = folder_make(gateway->paths.intake, err);
     if (rc)
@@ -267,7 +270,7 @@ static int brokers_make(struct gateway *gateway, struct err *err)
                                .rawlog = gateway->rawlog,
                                .access = gateway->access,
                                .vendors = &gateway->vendors};
-    gateway->brokers = paho_new(config->brokers, config->broker_count, &place, err);
+    gateway->brokers = paho_new(config->brokers, count, &place, err);
     return source_add(gateway, gateway->brokers);
 }
 
@@ -349,7 +352,8 @@ static int parts_start(struct gateway *gateway, struct err *err)
         rc = admin_start(&gateway->admin, gateway->config->admin_listen, report_routes, gateway,
                          err);
     for (size_t i = 0; i < gateway->source_count && rc == 0; i++)
-        rc = gateway->sources[i]->type->start(gateway->sources[i], err);
+        if (!gateway->drain.leaving || gateway->sources[i] == gateway->brokers)
+            rc = gateway->sources[i]->type->start(gateway->sources[i], err);
     return rc;
 }
 
@@ -357,10 +361,26 @@ static int parts_start(struct gateway *gateway, struct err *err)
 
 static void on_source_closed(void *arg)
 {
-    struct gateway *gateway = arg;
+    struct source_end *end = arg;
+    struct gateway *gateway = end->gateway;
+    if (atomic_exchange(&end->closed, true)) /* it was told twice */
+        return;
     /* The last one ends the main loop; sends before that may be one for several. */
     if (atomic_fetch_sub(&gateway->sources_open, 1) == 1)
         uv_async_send(&gateway->source_closed);
+}
+
+void gateway_sources_close(struct gateway *gateway, int64_t drain_ms)
+{
+    if (!gateway->sources_told)
+        gateway->sources_open = (unsigned)gateway->source_count;
+    gateway->sources_told = true;
+    for (size_t i = 0; i < gateway->source_count; i++) {
+        struct source_end *end = &gateway->source_ends[i];
+        end->gateway = gateway;
+        if (!end->closed)
+            gateway->sources[i]->type->close(gateway->sources[i], drain_ms, on_source_closed, end);
+    }
 }
 
 /* The sources have closed: the rest in order, each waiting for the one before. */
@@ -406,25 +426,32 @@ static void parts_free(struct gateway *gateway, const char *why)
 
 /* ---- main loop ---- */
 
-static void on_signal_stop(uv_signal_t *signal, int number)
+void gateway_end(struct gateway *gateway)
 {
-    struct gateway *gateway = signal->data;
     if (gateway->stopping)
         return;
     gateway->stopping = true;
-    log_event(LOG_INFO, "stopping", "signal=%d", number);
     notify_stopping();
     for (size_t i = 0; i < gateway->lane_count; i++)
         lane_stop_soon(gateway->lanes[i]);
-    gateway->sources_open = (unsigned)gateway->source_count;
-    for (size_t i = 0; i < gateway->source_count; i++)
-        gateway->sources[i]->type->close(gateway->sources[i], DRAIN_SOURCE_MS, on_source_closed,
-                                         gateway);
+    if (gateway->sources_told && gateway->sources_open == 0)
+        uv_stop(&gateway->loop); /* a drain has closed them */
+    else
+        gateway_sources_close(gateway, DRAIN_SOURCE_MS);
+}
+
+static void on_signal_stop(uv_signal_t *signal, int number)
+{
+    struct gateway *gateway = signal->data;
+    if (!gateway->stopping)
+        log_event(LOG_INFO, "stopping", "signal=%d", number);
+    gateway_end(gateway);
 }
 
 static void on_async_source_closed(uv_async_t *async)
 {
-    uv_stop(async->loop);
+    if (!drain_sources_closed(async->data))
+        uv_stop(async->loop);
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -442,7 +469,9 @@ static void loop_make(struct gateway *gateway)
     uv_signal_init(&gateway->loop, &gateway->sighup);
     uv_timer_init(&gateway->loop, &gateway->housekeeping);
     pulse_init(gateway);
+    drain_init(gateway);
     uv_async_init(&gateway->loop, &gateway->source_closed, on_async_source_closed);
+    gateway->source_closed.data = gateway;
     gateway->sigterm.data = gateway->sigint.data = gateway->sighup.data = gateway;
     gateway->housekeeping.data = gateway;
 }
@@ -454,6 +483,7 @@ static void loop_run(struct gateway *gateway)
     uv_signal_start(&gateway->sighup, reload_on_signal, SIGHUP);
     uv_timer_start(&gateway->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
     pulse_start(gateway);
+    drain_start(gateway);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
 }
 
@@ -464,6 +494,7 @@ static void loop_fini(struct gateway *gateway)
     uv_close((uv_handle_t *)&gateway->sighup, NULL);
     uv_close((uv_handle_t *)&gateway->housekeeping, NULL);
     pulse_close(gateway);
+    drain_close(gateway);
     uv_close((uv_handle_t *)&gateway->source_closed, NULL);
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
     gw_assert(uv_loop_close(&gateway->loop) == 0);

@@ -339,6 +339,12 @@ void lane_stop_soon(struct lane *lane)
     lane->ends_soon = true;
 }
 
+void lane_hurry(struct lane *lane)
+{
+    lane->hurry = true;
+    lane_wake(lane);
+}
+
 void lane_stop_begin(struct lane *lane, int64_t timeout_ms)
 {
     if (!lane->started || lane->stopping)

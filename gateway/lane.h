@@ -76,6 +76,8 @@ int lane_start(struct lane *lane, struct err *err);
 int lane_wait_started(struct lane *lane, int64_t until_ms, struct err *err);
 /* The end comes near: a sink that is not started is not tried again. Any thread. */
 void lane_stop_soon(struct lane *lane);
+/* Units are whole as soon as nothing more waits for them: nobody is to wait for their age. Any thread. */
+void lane_hurry(struct lane *lane);
 /* Send what is in the reading log, at most timeout_ms, then close the sink and end the thread. The
  * first returns at once, so that several lanes do it side by side; the second waits for the end. */
 void lane_stop_begin(struct lane *lane, int64_t timeout_ms);

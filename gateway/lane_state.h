@@ -57,6 +57,7 @@ struct lane {
     int start_health;
     int64_t start_at_ms;
     int64_t start_backoff_ms;
+    _Atomic bool hurry;     /* units do not wait for company */
     _Atomic bool ends_soon; /* no start is begun any more */
     pthread_mutex_t first_lock;
     pthread_cond_t first_told;

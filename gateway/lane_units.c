@@ -44,7 +44,7 @@ static bool slot_due(const struct lane *lane, const struct slot *slot, bool at_e
     if (slot->bound_last)
         return slot->unit.last_seq >= slot->bound_last || lane->ahead;
     return slot->items >= lane->rows_max || lane->ahead ||
-           now - slot->since_ms >= lane->age_max_ms || (lane->stopping && at_end);
+           now - slot->since_ms >= lane->age_max_ms || ((lane->stopping || lane->hurry) && at_end);
 }
 
 void lane_write_due(struct lane *lane)

@@ -29,6 +29,22 @@ struct gateway_paths {
 
 enum { SOURCES_MAX = 3 };
 
+struct source_end {
+    struct gateway *gateway;
+    _Atomic bool closed;
+};
+
+/* drain.c's. The state is an enum drain_state. */
+struct drain {
+    _Atomic int state;
+    bool leaving;             /* found at start: an earlier process began it */
+    _Atomic bool told;        /* somebody has heard that it is done */
+    _Atomic int64_t since_ms; /* wall clock */
+    int64_t done_ms;          /* monotonic */
+    uv_async_t asked;
+    uv_timer_t look;
+};
+
 struct gateway {
     struct config *config;         /* as last loaded; the parts that cannot change keep... */
     struct config *config_started; /* ...this one, which is the first */
@@ -59,7 +75,10 @@ struct gateway {
     struct source *listener;
     struct source *brokers;        /* null without any, now and before */
     struct source *captures;       /* null without any */
+    struct source_end source_ends[SOURCES_MAX];
     _Atomic unsigned sources_open; /* that were told to close, and have not */
+    bool sources_told;
+    struct drain drain;
     struct admin *admin;
     int64_t started_ms; /* wall clock */
     struct outlook outlook;
@@ -72,5 +91,10 @@ struct gateway {
     _Atomic int64_t turned_ms; /* monotonic: when the main loop last was at its timers */
     _Atomic uint64_t reload_failures, reloads;
 };
+
+/* gateway.c, main thread. Tell the sources to close; again, with less patience, those that have not. */
+void gateway_sources_close(struct gateway *gateway, int64_t drain_ms);
+/* As SIGTERM does. */
+void gateway_end(struct gateway *gateway);
 
 #endif

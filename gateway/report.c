@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/disk.h"
+#include "drain.h"
 #include "model/batch.h"
 #include "model/batch_json.h"
 #include "parts.h"
@@ -27,6 +28,10 @@ bool gateway_ready(struct gateway *gateway, struct buffer *why)
 {
     if (gateway->stopping) {
         buffer_add_text(why, "stopping\n");
+        return false;
+    }
+    if (drain_begun(gateway)) {
+        buffer_add_text(why, "draining: it goes for good, and takes nothing in\n");
         return false;
     }
     switch (rawlog_health(gateway->rawlog)) {
@@ -247,6 +252,9 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     status_stored(gateway, out);
     status_disk(gateway, out);
     status_outlook(gateway, out);
+    buffer_add_text(out, "\"drain\":");
+    drain_status(gateway, out);
+    buffer_u8(out, ',');
     report_lanes(gateway, out);
     replay_admin_status(gateway, out);
     buffer_add_text(out, "}\n");
@@ -388,6 +396,10 @@ const struct admin_route report_routes[] = {
     {.path = "/readyz", .content_type = "text/plain", .handle = handle_ready},
     {.path = "/status", .content_type = "application/json", .handle = handle_status},
     {.path = "/tail", .content_type = "application/x-ndjson", .handle = handle_tail},
+    {.path = "/drain",
+     .content_type = "application/json",
+     .handle = drain_admin_show,
+     .post = drain_admin_begin},
     {.path = "/replay",
      .content_type = "application/json",
      .handle = replay_admin_list,

@@ -121,6 +121,7 @@ int verb_decode(int argc, char **argv);
 int verb_tail(int argc, char **argv);
 int verb_sim(int argc, char **argv);
 int verb_status(int argc, char **argv);
+int verb_drain(int argc, char **argv);
 int verb_healthcheck(int argc, char **argv);
 int verb_journal(int argc, char **argv);
 int verb_deadletter(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
     {"sim", verb_sim, "Publish as simulated meters, with faults to order."},
     {"status", verb_status, "Show what a running gateway does."},
     {"healthcheck", verb_healthcheck, "Ask a running gateway whether it is well."},
+    {"drain", verb_drain, "Empty a gateway that goes for good."},
     {"journal", verb_journal, "List, verify and show what the journals of a folder hold."},
     {"devices", verb_devices, "Who reported what and when, who is silent, and what was wrong."},
     {"audit", verb_audit, "Prove that what was received was decoded and stored."},

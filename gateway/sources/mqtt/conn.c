@@ -132,7 +132,7 @@ void conn_committed(struct conn *conn, const struct commit *commit, const struct
     }
     conn_flush(conn);
     if (conn->state == CONN_OPEN && conn->loop->closing && conn->pending == 0)
-        conn_close(conn, CLOSE_SHUTDOWN);
+        conn_close(conn, loop_goodbye(conn->loop));
     if (conn->hold && !conn->waits && conn->state < CONN_CLOSING)
         conn_retry(conn);
     settle(conn);
@@ -294,7 +294,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 
 void conn_abandon(struct conn *conn)
 {
-    conn_close(conn, CLOSE_SHUTDOWN);
+    conn_close(conn, loop_goodbye(conn->loop));
     if (!conn->finished) {
         drop_will(conn);
         if (conn->session)

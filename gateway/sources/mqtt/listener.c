@@ -301,3 +301,8 @@ int64_t listener_silent_ms(const struct source *source)
     }
     return longest_ms;
 }
+
+void listener_leave(struct source *source)
+{
+    ((struct listener *)source)->shared.leaving = true;
+}

@@ -54,6 +54,8 @@ int listener_tls_port(const struct source *source);
 int listener_tls_make(struct source *source, const struct tls_options *options,
                       struct tls_context **out, struct err *err);
 void listener_tls_take(struct source *source, struct tls_context *context);
+/* Before close: MQTT 5 clients then hear "use another server" (0x9C) in place of "shutting down". */
+void listener_leave(struct source *source);
 /* How long the slowest of its loops has not been at its timers, which are due four times a second;
  * 0: none runs. Any thread. */
 int64_t listener_silent_ms(const struct source *source);

@@ -202,7 +202,7 @@ static void begin_close(struct loop *loop)
         struct conn *conn = loop->conns[i];
         conn_pause(conn);
         if (conn->pending == 0)
-            conn_close(conn, CLOSE_SHUTDOWN);
+            conn_close(conn, loop_goodbye(loop));
     }
     loop_sweep(loop); /* wills that waited for their delay are due now */
 }

@@ -16,6 +16,7 @@
 #include "sources/mqtt/listener.h"
 #include "sources/mqtt/mailbox.h"
 #include "sources/mqtt/packet.h"
+#include "sources/mqtt/reason.h"
 #include "sources/mqtt/stats.h"
 #include "sources/mqtt/tls.h"
 #include "sources/vendor.h"
@@ -38,6 +39,7 @@ struct shared {
     _Atomic uint64_t tls_generation; /* grows with each that is put there */
     _Atomic uint64_t connections;
     _Atomic uint64_t loops_running;
+    _Atomic bool leaving; /* closing is for good: clients are told so */
     void (*closed)(void *arg); /* called by the last loop to end */
     void *closed_arg;
 };
@@ -163,6 +165,11 @@ bool loop_handshake_one(struct loop *loop);
 void loop_wait_for_quota(struct loop *loop, struct conn *conn);
 void loop_wait_no_more(struct conn *conn);
 void loop_serve_waiting(struct loop *loop);
+/* What clients hear when the loop closes. */
+static inline enum close_reason loop_goodbye(const struct loop *loop)
+{
+    return loop->shared->leaving ? CLOSE_LEAVING : CLOSE_SHUTDOWN;
+}
 /* What buckets go by: it moves once a round. */
 static inline int64_t loop_now_ns(const struct loop *loop)
 {

@@ -99,6 +99,11 @@ const struct close_row close_rows[CLOSE_REASONS] = {
                         .connack = REASON_UNAVAILABLE,
                         .connack_old = true,
                         .linger = true},
+    [CLOSE_LEAVING] = {.word = "leaving",
+                       .code = REASON_USE_ANOTHER_SERVER,
+                       .connack = REASON_UNAVAILABLE,
+                       .connack_old = true,
+                       .linger = true},
 };
 
 enum close_reason close_reason_of(int reason)

@@ -38,6 +38,7 @@ enum close_reason {
     CLOSE_WRITE_QUEUE, /* the peer does not read what we answer */
     CLOSE_WITHDRAWN,   /* its credentials went with a reload */
     CLOSE_SHUTDOWN,
+    CLOSE_LEAVING, /* this gateway goes for good */
     CLOSE_REASONS,
 };
 

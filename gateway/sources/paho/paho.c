@@ -82,7 +82,6 @@ static void close_step(struct paho *paho)
 {
     if (!paho->closing) {
         paho->closing = true;
-        paho->drain_until_ms = clock_monotonic_ms() + paho->drain_ms;
         for (size_t i = 0; i < paho->worker_count; i++)
             worker_end(&paho->workers[i]);
     }
@@ -213,9 +212,17 @@ static void paho_close(struct source *source, int64_t drain_ms, void (*closed)(v
     }
     paho->closed = closed;
     paho->closed_arg = arg;
-    paho->drain_ms = drain_ms;
+    paho->drain_until_ms = clock_monotonic_ms() + drain_ms;
     paho->close_wanted = true;
-    uv_async_send(&paho->mail);
+    pthread_mutex_lock(&paho->lock);
+    if (paho->mail_open) /* a second time, for less patience, it may be closed by now */
+        uv_async_send(&paho->mail);
+    pthread_mutex_unlock(&paho->lock);
+}
+
+void paho_leave(struct source *source)
+{
+    container_of(source, struct paho, source)->leaving = true;
 }
 
 static void on_nothing(void *arg)

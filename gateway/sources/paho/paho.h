@@ -56,6 +56,10 @@ struct paho_place {
 struct source *paho_new(const struct paho_options *options, size_t count,
                         const struct paho_place *place, struct err *err);
 
+/* Before close, on the main thread: the workers end their subscriptions and sessions, so that brokers
+ * keep nothing for a gateway that does not come again. */
+void paho_leave(struct source *source);
+
 /* Any thread: the i-th worker, for status; false past the end. */
 struct paho_worker_status {
     const char *broker;

@@ -38,8 +38,13 @@ static void on_lifeline_closed(uv_handle_t *handle)
 
 void worker_end(struct broker_worker *worker)
 {
-    if (worker->lifeline_open && !uv_is_closing((uv_handle_t *)&worker->lifeline))
-        uv_close((uv_handle_t *)&worker->lifeline, on_lifeline_closed);
+    char leave = PAHO_LEAVE;
+    uv_buf_t byte = uv_buf_init(&leave, 1);
+    if (!worker->lifeline_open || uv_is_closing((uv_handle_t *)&worker->lifeline))
+        return;
+    if (worker->paho->leaving)
+        uv_try_write((uv_stream_t *)&worker->lifeline, &byte, 1);
+    uv_close((uv_handle_t *)&worker->lifeline, on_lifeline_closed);
 }
 
 static void on_exit_of(uv_process_t *process, int64_t status, int signal_number)

@@ -77,9 +77,8 @@ struct paho {
     size_t turn;         /* which worker is first: several may have one vendor */
     pthread_t thread;
     bool started, closing;
-    _Atomic bool paused, close_wanted;
-    int64_t drain_until_ms;
-    int64_t drain_ms;
+    _Atomic bool paused, close_wanted, leaving;
+    _Atomic int64_t drain_until_ms;
     pthread_mutex_t lock; /* `durable` of the flights, which the journal thread sets, and... */
     bool mail_open;       /* ...whether it may still send mail, ... */
     bool mail_wanted;     /* ...and whether anybody waits for it */
@@ -100,6 +99,8 @@ void worker_sync_waiting(struct broker_worker *worker);
 
 /* Now, or as soon as the handles of the last one are closed; and again whenever it dies. */
 void worker_start(struct broker_worker *worker);
+/* The byte on a worker's standard input that says: end your session, too. */
+enum { PAHO_LEAVE = 'L' };
 /* Close its standard input, upon which it ends. */
 void worker_end(struct broker_worker *worker);
 

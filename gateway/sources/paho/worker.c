@@ -25,6 +25,7 @@
 #include "sources/paho/intake.h"
 #include "sources/paho/properties.h"
 #include "sources/paho/settings.h"
+#include "sources/paho/state.h"
 
 enum {
     CONNECT_S = 10,
@@ -64,7 +65,7 @@ struct worker {
     bool lost, session_present;
     int refused; /* filters */
     char why[INTAKE_NOTE_SIZE];
-    _Atomic bool ending;
+    _Atomic bool ending, leaving; /* leaving: the session ends, too */
 };
 
 /* ---- waiting ---- */
@@ -382,6 +383,61 @@ static void connected_tell(struct worker *worker)
               told->connected == 5 ? "5.0" : "3.1.1", worker->session_present ? "kept" : "new");
 }
 
+static void on_unsubscribed(void *context, MQTTAsync_successData *data)
+{
+    (void)data;
+    atomic_store((_Atomic bool *)context, true);
+}
+
+static void on_unsubscribed5(void *context, MQTTAsync_successData5 *data)
+{
+    (void)data;
+    atomic_store((_Atomic bool *)context, true);
+}
+
+/* A session of 3.1.1 outlives its connection whatever is said at its end: without subscriptions it
+ * gathers nothing. */
+static void unsubscribe(struct worker *worker)
+{
+    static _Atomic bool done; /* Paho may answer later than we wait */
+    MQTTAsync_responseOptions options = MQTTAsync_responseOptions_initializer;
+    options.context = &done;
+    if (worker->version == MQTTVERSION_5)
+        options.onSuccess5 = on_unsubscribed5;
+    else
+        options.onSuccess = on_unsubscribed;
+    int rc =
+        MQTTAsync_unsubscribeMany(worker->client, worker->filter_count, worker->filters, &options);
+    for (int64_t until = clock_monotonic_ms() + DISCONNECT_MS;
+         rc == MQTTASYNC_SUCCESS && !done && clock_monotonic_ms() < until;)
+        usleep(10000);
+    if (!done)
+        log_event(LOG_WARN, "broker_session_stays",
+                  "client=%s why=\"the broker did not confirm the end of the subscriptions\"",
+                  worker->settings.client_id);
+}
+
+static void session_end(struct worker *worker)
+{
+    MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
+    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL};
+    if (worker->leaving) {
+        unsubscribe(worker);
+        MQTTProperties_add(&properties, &expiry);
+        if (worker->version == MQTTVERSION_5) {
+            options = (MQTTAsync_disconnectOptions)MQTTAsync_disconnectOptions_initializer5;
+            options.properties = properties;
+        }
+    }
+    options.timeout = DISCONNECT_MS;
+    MQTTAsync_disconnect(worker->client, &options);
+    for (int64_t until = clock_monotonic_ms() + DISCONNECT_MS;
+         MQTTAsync_isConnected(worker->client) && clock_monotonic_ms() < until;)
+        usleep(10000);
+    MQTTProperties_free(&properties);
+}
+
 /* One connection from beginning to end. True when it came to stand. */
 static bool session_run(struct worker *worker)
 {
@@ -392,14 +448,8 @@ static bool session_run(struct worker *worker)
         lost_wait(worker);
     }
     worker->told->connected = 0;
-    if (worker->ending && MQTTAsync_isConnected(worker->client)) {
-        MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
-        options.timeout = DISCONNECT_MS;
-        MQTTAsync_disconnect(worker->client, &options);
-        for (int64_t until = clock_monotonic_ms() + DISCONNECT_MS;
-             MQTTAsync_isConnected(worker->client) && clock_monotonic_ms() < until;)
-            usleep(10000);
-    }
+    if (worker->ending && MQTTAsync_isConnected(worker->client))
+        session_end(worker);
     if (worker->client)
         MQTTAsync_destroy(&worker->client);
     worker->client = NULL;
@@ -461,7 +511,7 @@ static void *lifeline(void *arg)
     char byte;
     ssize_t got;
     while ((got = read(STDIN_FILENO, &byte, 1)) > 0 || (got < 0 && errno == EINTR))
-        ;
+        worker->leaving = worker->leaving || (got > 0 && byte == PAHO_LEAVE);
     worker->ending = true;
     pthread_mutex_lock(&worker->lock);
     pthread_cond_broadcast(&worker->changed);
