@@ -130,6 +130,7 @@ int verb_devices(int argc, char **argv);
 int verb_audit(int argc, char **argv);
 int verb_clickhouse(int argc, char **argv);
 int verb_lane(int argc, char **argv);
+int verb_vendor(int argc, char **argv);
 int verb_version(int argc, char **argv);
 
 /* The program: finds the verb and runs it. */

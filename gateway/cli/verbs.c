@@ -30,6 +30,7 @@ static const struct verb verbs[] = {
     {"replay", verb_replay, "Send history once more to one sink, beside live traffic."},
     {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
     {"lane", verb_lane, "List where the sinks stand, and remove cursors without a sink."},
+    {"vendor", verb_vendor, "Who may log in for which vendor: users, passwords, what they may do."},
     {"version", verb_version, "Print the version."},
 };
 

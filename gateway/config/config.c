@@ -164,7 +164,9 @@ int config_embedded(const struct config_places *places, struct config **out, str
     struct config *config;
     struct buffer text = {0};
     config_embedded_text(places, &text);
-    int rc = config_parse(buffer_bytes(&text), NULL, "built-in", &disk_real, &config, errors);
+    int rc = config_embedded_vendors(places->data, &text, errors);
+    if (rc == 0)
+        rc = config_parse(buffer_bytes(&text), NULL, "built-in", &disk_real, &config, errors);
     buffer_fini(&text);
     if (rc == 0) {
         rc = config_override(config, places->data, places->listen, places->admin, errors);

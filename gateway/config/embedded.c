@@ -3,7 +3,8 @@
  * The configuration that `tidegate run` has without a file, as text: it goes through the same reader
  * as a file, and people can print it to begin with. One topic form for every codec there is.
  */
-#include "config/config.h"
+#include "config/load.h"
+#include "config/vendor_files.h"
 #include "model/batch_json.h"
 
 static const char head[] =
@@ -13,7 +14,9 @@ static const char head[] =
     "# Device times without a zone: Chinese meters send local time.\n"
     "timezone: \"+08:00\"\n"
     "\n"
-    "# Without a login, from this machine only. Vendors with passwords: see `vendors`.\n"
+    "# Without a login, from this machine only. `tidegate vendor add NAME --data DIR` makes "
+    "vendors\n"
+    "# with a login: they may publish to the routes below with their name, from anywhere.\n"
     "anonymous: loopback\n"
     "\n"
     "mqtt:\n"
@@ -75,4 +78,22 @@ void config_embedded_text(const struct config_places *places, struct buffer *out
     sink_add("clickhouse", "url", places->clickhouse, out);
     broker_add(places->broker, out);
     capture_add(places, out);
+}
+
+int config_embedded_vendors(const char *data, struct buffer *out, struct buffer *errors)
+{
+    struct vendor_files files = {0};
+    struct err err;
+    if (data && vendor_files_of_data(data, &disk_real, &files, &err)) {
+        buffer_printf(errors, "%s\n", err.text);
+        return GW_EINVAL;
+    }
+    for (size_t i = 0; i < files.count; i++) {
+        buffer_printf(out, "%s  - name: \"%s\"\n    passwords: ", i ? "" : "\nvendors:\n",
+                      files.files[i].vendor);
+        json_string(bytes_text(files.files[i].path), out);
+        buffer_u8(out, '\n');
+    }
+    vendor_files_fini(&files);
+    return 0;
 }

@@ -35,6 +35,10 @@ struct load {
 int config_parse(struct bytes text, const char *path, const char *origin, const struct disk *disk,
                  struct config **out, struct buffer *errors);
 
+/* embedded.c: who has a credential file below the data folder (null: nobody) is a vendor of the built-in
+ * configuration; appends the list. */
+int config_embedded_vendors(const char *data, struct buffer *out, struct buffer *errors);
+
 /* ---- rows.c: every option ---- */
 
 /* A section is a mapping whose rows describe a struct inside struct config. */

@@ -27,23 +27,6 @@ static void name_check(struct load *load, const struct yaml_node *node, const ch
                        name);
 }
 
-/* MQTT 5.0, 4.7.1: + and # stand alone in their level, # only in the last. */
-static bool filter_valid(const char *filter)
-{
-    size_t size = strlen(filter);
-    if (size == 0 || size > CONFIG_TOPIC_MAX)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        bool begins = i == 0 || filter[i - 1] == '/';
-        bool ends = i + 1 == size || filter[i + 1] == '/';
-        if ((filter[i] == '+' || filter[i] == '#') && !(begins && ends))
-            return false;
-        if (filter[i] == '#' && i + 1 != size)
-            return false;
-    }
-    return true;
-}
-
 void config_topics_read(struct load *load, const struct yaml_node *list, char ***topics,
                         size_t *count)
 {
@@ -57,7 +40,7 @@ void config_topics_read(struct load *load, const struct yaml_node *list, char **
     {
         if (!yaml_expect(&load->yaml, item, YAML_SCALAR, "a topic"))
             continue;
-        if (!filter_valid(item->text) || strlen(item->text) != item->size)
+        if (!access_filter_valid(item->text) || strlen(item->text) != item->size)
             yaml_error(&load->yaml, item,
                        "`%s` is no topic filter: + and # stand alone between slashes, # at the end",
                        item->text);

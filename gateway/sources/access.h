@@ -10,11 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/address.h"
+#include "base/audit_log.h"
 #include "base/bytes.h"
 #include "base/disk.h"
 #include "base/err.h"
+#include "sources/lockout.h"
 
-enum { ACCESS_VENDOR_SIZE = 65 };
+enum { ACCESS_VENDOR_SIZE = 65, ACCESS_FILTER_MAX = 1024 };
 
 /* How much a vendor may send; it is held beyond. All zero: as much as it likes. */
 struct access_quota {
@@ -28,8 +31,7 @@ struct access_quota {
 /* One vendor's rules, as configured; borrowed for the call of access_load. */
 struct access_vendor {
     const char *name;
-    /* A file of `user:$7$iterations$salt$hash` lines as mosquitto_passwd writes them
-     * (PBKDF2-HMAC-SHA512). Null: nobody can log in for this vendor. */
+    /* A credential file (credential.h). Null: nobody can log in for this vendor. */
     const char *passwords;
     const char *const *topics; /* MQTT topic filters that it may publish to */
     size_t topic_count;        /* 0: nothing may be published */
@@ -44,12 +46,16 @@ struct access_rules {
     const struct access_vendor *vendors;
     size_t vendor_count;
     struct access_quota anonymous_quota; /* of all that come without a login, together */
+    struct lockout_options lockout;
 };
 
 struct access;
 struct rules;                    /* access_file.h */
 struct access *access_new(void); /* refuses everybody until the first load */
 void access_free(struct access *access);
+/* Where refused logins are written; null: nowhere. Before anybody asks. */
+void access_set_audit(struct access *access, struct audit_log *audit);
+struct audit_log *access_audit(const struct access *access);
 /* Reads every password file. On any error the old rules stay, and `err` says file and line. A user
  * name that two vendors have, an unreadable or empty-but-named file and a malformed line are
  * errors: never "allow". */
@@ -64,23 +70,40 @@ struct access_grant {
     bool by_certificate;   /* no password was asked for: it holds as long as the vendor is there */
     uint64_t generation;   /* grows with each load; a grant of an older one is asked again */
     uint32_t vendor_index; /* access.c's own: valid for `generation` */
-    uint64_t credential;   /* access.c's own: tells whether the password was changed since */
+    uint32_t user_index;   /* likewise, while bound_user */
+    uint64_t bound_user; /* access.c's own: the user has topics of its own; 0: the vendor's hold */
+    uint64_t credential; /* access.c's own: tells whether the password was changed since */
     struct access_quota quota;
 };
 
-enum access_answer { ACCESS_OK, ACCESS_BAD_CREDENTIALS, ACCESS_NOT_AUTHORISED };
+enum access_answer {
+    ACCESS_OK,
+    ACCESS_BAD_CREDENTIALS,
+    ACCESS_NOT_AUTHORISED,
+    ACCESS_LOCKED, /* too many failures: later */
+    ACCESS_WORK,   /* of access_begin: a password must be hashed, by access_verify */
+};
 
 struct access_request {
     bool has_user, has_password;
     struct bytes user, password;
-    bool loopback; /* the peer's address is on the loopback interface */
+    struct bytes client; /* MQTT client id */
+    struct address from; /* all zero: not known */
+    bool loopback;       /* the peer's address is on the loopback interface */
     /* The vendor that its verified certificate names; null: none. It needs no user name then. One that
      * it gives must be the same word, or with a password a user of that vendor. */
     const char *certificate;
 };
 
-/* Same time and same answer for an unknown user and a wrong password. About 50 us when a hash must
- * be computed; a correct login is remembered (keyed hash in memory) and then costs little. */
+/* All that can be told without hashing a password: some microseconds. A correct login is remembered
+ * (keyed hash in memory) and is told here, too. */
+enum access_answer access_begin(struct access *access, const struct access_request *request,
+                                struct access_grant *grant);
+/* After ACCESS_WORK, on a thread that may be busy for a tenth of a second. Same time and same answer for
+ * an unknown user and a wrong password. Takes up to PASSWORD_MEMORY_MAX of memory. */
+enum access_answer access_verify(struct access *access, const struct access_request *request,
+                                 struct access_grant *grant);
+/* Both, for those who can wait. */
 enum access_answer access_connect(struct access *access, const struct access_request *request,
                                   struct access_grant *grant);
 /* What stands for a vendor that does not log in, but comes from a broker: its limits. A name without
@@ -100,9 +123,30 @@ uint64_t access_generation(const struct access *access);
 /* Is the vendor still there, and the user not withdrawn, with the same password? For live connections
  * after a reload: then `grant` becomes what the present rules give. An anonymous grant ("" as vendor)
  * holds as long as the rules allow it. */
-bool access_renew(struct access *access, struct access_grant *grant, struct bytes user);
+bool access_renew(struct access *access, struct access_grant *grant, struct bytes user,
+                  struct bytes client);
 
-/* MQTT 5.0, 4.7: does `filter` match `topic`? Pure. */
+/* ---- figures ---- */
+
+/* How logins ended: hashed, from memory... */
+enum access_login {
+    ACCESS_LOGIN_HASHED,
+    ACCESS_LOGIN_REMEMBERED,
+    ACCESS_LOGIN_CERTIFICATE,
+    ACCESS_LOGIN_ANONYMOUS,
+    ACCESS_LOGIN_REFUSED,
+    ACCESS_LOGINS,
+};
+struct access_counts {
+    uint64_t logins[ACCESS_LOGINS];
+    uint64_t locked[LOCKOUT_KINDS]; /* refused because of earlier failures */
+    uint64_t lockout_evicted;
+};
+void access_counts(const struct access *access, struct access_counts *out);
+
+/* ---- topic filters (MQTT 5.0, 4.7), pure ---- */
+
+bool access_filter_valid(const char *filter);
 bool access_topic_matches(struct bytes filter, struct bytes topic);
 
 #endif

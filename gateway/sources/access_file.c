@@ -7,12 +7,10 @@
  */
 #include "sources/access_file.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
-
-enum { FILE_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 1024 };
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 /* ---- life ---- */
 
@@ -32,6 +30,16 @@ static void vendor_fini(struct rules_vendor *vendor)
     free(vendor->name);
 }
 
+static void user_fini(struct user *user)
+{
+    char *name = (char *)(uintptr_t)user->name.data;
+    free(name);
+    free(user->client);
+    for (size_t i = 0; i < user->topic_count; i++)
+        free(user->topics[i]);
+    free(user->topics);
+}
+
 struct rules *rules_acquire(struct rules *rules)
 {
     atomic_fetch_add(&rules->references, 1);
@@ -42,10 +50,8 @@ void rules_release(struct rules *rules)
 {
     if (rules == NULL || atomic_fetch_sub(&rules->references, 1) != 1)
         return;
-    for (size_t i = 0; i < rules->user_count; i++) {
-        char *name = (char *)(uintptr_t)rules->users[i].name.data;
-        free(name);
-    }
+    for (size_t i = 0; i < rules->user_count; i++)
+        user_fini(&rules->users[i]);
     if (rules->users)
         OPENSSL_cleanse(rules->users, rules->user_count * sizeof *rules->users);
     free(rules->users);
@@ -66,17 +72,13 @@ struct password_file {
     size_t users;
 };
 
-static bool name_valid(struct bytes name)
+static uint64_t id_of(struct bytes name)
 {
-    if (name.size == 0 || name.size > NAME_BYTES_MAX)
-        return false;
-    for (size_t i = 0; i < name.size; i++)
-        if (name.data[i] < 0x20 || name.data[i] == 0x7f)
-            return false;
-    return true;
+    return XXH3_64bits(name.data, name.size);
 }
 
-static void user_add(struct password_file *file, struct bytes name, const struct password *password)
+/* Takes over what the credential owns. */
+static void user_add(struct password_file *file, struct credential *from)
 {
     struct rules *rules = file->rules;
     if (rules->user_count == file->capacity) {
@@ -84,62 +86,51 @@ static void user_add(struct password_file *file, struct bytes name, const struct
         rules->users = mem_realloc(rules->users, file->capacity * sizeof *rules->users);
     }
     rules->users[rules->user_count++] = (struct user){
-        .name = bytes_of(bytes_strdup(name), name.size),
+        .name = bytes_of(bytes_strdup(from->name), from->name.size),
+        .id = id_of(from->name),
         .vendor = file->vendor,
-        .password = *password,
+        .password = from->password,
+        .client = from->client,
+        .topics = from->topics,
+        .topic_count = from->topic_count,
+        .disabled = from->disabled,
     };
     file->users++;
 }
 
 static int line_read(struct password_file *file, struct bytes line, struct err *err)
 {
-    struct password password;
-    if (line.size && line.data[line.size - 1] == '\r')
-        line.size--;
-    if (line.size == 0 || line.data[0] == '#')
+    struct credential credential;
+    file->line++;
+    int rc = credential_parse(line, &credential, err);
+    if (rc == 0) {
+        user_add(file, &credential);
         return 0;
-    const uint8_t *colon = memchr(line.data, ':', line.size);
-    struct bytes name = {line.data, colon ? (size_t)(colon - line.data) : 0};
-    if (!name_valid(name))
-        return err_set(err, GW_EINVAL, "%s:%zu: a line is USER:HASH, as mosquitto_passwd writes it",
-                       file->path, file->line);
-    struct bytes hash = bytes_of(colon + 1, line.size - name.size - 1);
-    int rc = password_parse(hash, &password, err);
-    if (rc)
-        return err_wrap(err, rc, "%s:%zu", file->path, file->line);
-    user_add(file, name, &password);
-    return 0;
+    }
+    credential_fini(&credential);
+    return rc == GW_ENOENT ? 0 : err_wrap(err, rc, "%s:%zu", file->path, file->line);
 }
 
 static int lines_read(struct password_file *file, struct bytes text, struct err *err)
 {
+    struct bytes line;
     int rc = 0;
-    while (text.size && rc == 0) {
-        const uint8_t *end = memchr(text.data, '\n', text.size);
-        size_t size = end ? (size_t)(end - text.data) : text.size;
-        file->line++;
-        rc = line_read(file, bytes_of(text.data, size), err);
-        size_t used = end ? size + 1 : size;
-        text = bytes_of(text.data + used, text.size - used);
-    }
+    while (rc == 0 && credential_line(&text, &line))
+        rc = line_read(file, line, err);
     if (rc == 0 && file->users == 0)
         rc = err_set(err, GW_EINVAL,
-                     "%s: holds no user; add one with: mosquitto_passwd %s USER, or leave "
-                     "`passwords` out so that nobody can log in",
-                     file->path, file->path);
+                     "%s: holds no user; add one with: tidegate vendor add, or leave `passwords` "
+                     "out so that nobody can log in",
+                     file->path);
     return rc;
 }
 
 static int file_read(struct password_file *file, const struct disk *disk, struct err *err)
 {
-    char real[PATH_MAX];
     struct buffer text = {0};
-    /* disk->open refuses symbolic links, and mounted secrets are symbolic links. */
-    int rc = realpath(file->path, real) ? 0 : -errno;
-    if (rc == 0)
-        rc = disk_read_file(disk, real, FILE_BYTES_MAX, &text);
-    if (rc < 0)
-        rc = err_set(err, GW_EINVAL, "%s: cannot be read: %s", file->path, strerror(-rc));
+    int rc = credential_file_read(disk, file->path, &text, err);
+    if (rc)
+        rc = GW_EINVAL;
     else
         rc = lines_read(file, buffer_bytes(&text), err);
     if (text.data)
@@ -162,7 +153,10 @@ static void vendor_copy(struct rules_vendor *to, const struct access_vendor *fro
 
 static int user_order(const void *a, const void *b)
 {
-    return bytes_compare(((const struct user *)a)->name, ((const struct user *)b)->name);
+    const struct user *one = a, *other = b;
+    if (one->id != other->id)
+        return one->id < other->id ? -1 : 1;
+    return bytes_compare(one->name, other->name);
 }
 
 static int users_sort(struct rules *rules, struct err *err)
@@ -218,7 +212,7 @@ int rules_read(const struct disk *disk, const struct access_rules *from, struct 
 
 struct user *rules_user(const struct rules *rules, struct bytes name)
 {
-    struct user key = {.name = name};
+    struct user key = {.name = name, .id = id_of(name)};
     return rules->user_count
                ? bsearch(&key, rules->users, rules->user_count, sizeof key, user_order)
                : NULL;
@@ -229,5 +223,21 @@ const struct rules_vendor *rules_vendor(const struct rules *rules, const char *n
     for (size_t i = 0; i < rules->vendor_count; i++)
         if (strcmp(rules->vendors[i].name, name) == 0)
             return &rules->vendors[i];
+    return NULL;
+}
+
+const struct user *rules_user_of(const struct rules *rules, uint64_t id, const char *vendor)
+{
+    size_t low = 0, high = rules->user_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (rules->users[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < rules->user_count && rules->users[low].id == id; low++)
+        if (strcmp(rules->vendors[rules->users[low].vendor].name, vendor) == 0)
+            return &rules->users[low];
     return NULL;
 }

@@ -331,7 +331,7 @@ static bool access_lost(struct conn *conn)
     struct bytes user = conn->user ? bytes_text(conn->user) : (struct bytes){0};
     struct access_grant fresh = conn->grant->grant;
     fresh.credential = conn->credential;
-    if (!access_renew(loop->shared->access, &fresh, user))
+    if (!access_renew(loop->shared->access, &fresh, user, session_client(conn->session)))
         return true;
     struct grant *old = conn->grant;
     conn->grant = loop_grant_acquire(loop, &fresh); /* of the same vendor, so of the same seat */

@@ -19,12 +19,14 @@ static void fail(struct conn *conn, int reason)
 
 /* ---- may it ---- */
 
-static bool log_in(struct conn *conn, const struct packet_connect *connect)
+static bool log_in(struct conn *conn, const struct packet_connect *connect, struct bytes client)
 {
     struct access_request request = {.has_user = connect->has_user,
                                      .has_password = connect->has_password,
                                      .user = connect->user,
                                      .password = connect->password,
+                                     .client = client,
+                                     .from = conn->peer,
                                      .loopback = address_is_loopback(&conn->peer),
                                      .certificate = conn->tls ? conn->tls->vendor : NULL};
     struct access_grant grant = {0};
@@ -127,7 +129,7 @@ void conn_connect(struct conn *conn, const struct packet_frame *frame)
         conn_close(conn, CLOSE_AUTH_METHOD);
     else if (reason)
         fail(conn, reason);
-    else if (choose_id(conn, &connect, &id) && log_in(conn, &connect) &&
+    else if (choose_id(conn, &connect, &id) && log_in(conn, &connect, id) &&
              take_will(conn, &connect)) {
         agree_keep_alive(conn, connect.keep_alive_s);
         agree_expiry(conn, &connect);

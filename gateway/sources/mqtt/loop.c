@@ -563,6 +563,7 @@ struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *g
                    at->grant.generation == grant->generation &&
                    at->grant.subscribe_accept == grant->subscribe_accept &&
                    at->grant.by_certificate == grant->by_certificate &&
+                   at->grant.bound_user == grant->bound_user &&
                    at->grant.loopback == grant->loopback))
         at = at->next;
     if (at == NULL) {

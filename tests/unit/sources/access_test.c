@@ -305,9 +305,9 @@ static void doubtful_files_are_errors_and_keep_the_old_rules(void **state)
         {"# nothing\n\n", "holds no user"},
         {"acme\n", ":1: a line is USER:HASH"},
         {":$7$101$a$b\n", ":1: a line is USER:HASH"},
-        {"acme:secret\n", "no $7$ hash"},
-        {"acme:$6$a/uI//KGmchNCHHF$PzfRioFn\n", "no $7$ hash"},
-        {"acme:\n", "no $7$ hash"},
+        {"acme:secret\n", "neither a $scrypt$ nor a $7$ hash"},
+        {"acme:$6$a/uI//KGmchNCHHF$PzfRioFn\n", "neither a $scrypt$ nor a $7$ hash"},
+        {"acme:\n", "neither a $scrypt$ nor a $7$ hash"},
         {"acme:$7$0$a/uI//KGmchNCHHF$xx\n", "iterations"},
         {"acme:$7$-1$a/uI//KGmchNCHHF$xx\n", "iterations"},
         {"acme:$7$999999999$a/uI//KGmchNCHHF$xx\n", "iterations"},
@@ -379,19 +379,19 @@ static void reload_withdraws_users_vendors_and_changed_passwords(void **state)
     assert_int_equal(connect_as(fixture, "borealis", "", &borealis), ACCESS_OK);
     load_good(fixture, ANONYMOUS_REFUSE);
     assert_true(access_generation(fixture->access) > grant.generation);
-    assert_true(access_renew(fixture->access, &grant, bytes_text("acme")));
+    assert_true(access_renew(fixture->access, &grant, bytes_text("acme"), bytes_text("c")));
     assert_true(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
     file_write(fixture->one, other_line);
     assert_int_equal(load(fixture, ANONYMOUS_REFUSE, &err), 0);
-    assert_false(access_renew(fixture->access, &grant, bytes_text("acme")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text("acme"), bytes_text("c")));
     assert_int_equal(connect_as(fixture, "acme", "correct horse", &grant), ACCESS_BAD_CREDENTIALS);
     file_write(fixture->one, utf8_line);
     assert_int_equal(load(fixture, ANONYMOUS_REFUSE, &err), 0);
-    assert_false(access_renew(fixture->access, &grant, bytes_text("acme")));
-    assert_true(access_renew(fixture->access, &borealis, bytes_text("borealis")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text("acme"), bytes_text("c")));
+    assert_true(access_renew(fixture->access, &borealis, bytes_text("borealis"), bytes_text("c")));
     struct access_rules none = {.anonymous = ANONYMOUS_REFUSE, .vendors = NULL, .vendor_count = 0};
     assert_int_equal(access_load(fixture->access, &disk_real, &none, &err), 0);
-    assert_false(access_renew(fixture->access, &borealis, bytes_text("borealis")));
+    assert_false(access_renew(fixture->access, &borealis, bytes_text("borealis"), bytes_text("c")));
     assert_false(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
 }
 
@@ -419,9 +419,9 @@ static void reload_withdraws_anonymous(void **state)
     struct access_grant grant;
     load_good(fixture, ANONYMOUS_LOOPBACK);
     assert_int_equal(access_connect(fixture->access, &local, &grant), ACCESS_OK);
-    assert_true(access_renew(fixture->access, &grant, bytes_text("")));
+    assert_true(access_renew(fixture->access, &grant, bytes_text(""), bytes_text("c")));
     load_good(fixture, ANONYMOUS_REFUSE);
-    assert_false(access_renew(fixture->access, &grant, bytes_text("")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text(""), bytes_text("c")));
     assert_false(may_publish(fixture->access, &grant, bytes_text("v1/acme/json")));
 }
 
@@ -482,11 +482,11 @@ static void certificate_grant_holds_while_its_vendor_is_there(void **state)
     load_good(fixture, ANONYMOUS_REFUSE);
     assert_int_equal(connect_certified(fixture, "acme", NULL, NULL, &grant), ACCESS_OK);
     load_good(fixture, ANONYMOUS_REFUSE);
-    assert_true(access_renew(fixture->access, &grant, bytes_text("")));
+    assert_true(access_renew(fixture->access, &grant, bytes_text(""), bytes_text("c")));
     assert_true(grant.by_certificate);
     assert_true(may_publish(fixture->access, &grant, bytes_text("acme/1/up")));
     assert_int_equal(access_load(fixture->access, &disk_real, &none, &err), 0);
-    assert_false(access_renew(fixture->access, &grant, bytes_text("")));
+    assert_false(access_renew(fixture->access, &grant, bytes_text(""), bytes_text("c")));
 }
 
 struct asker {
@@ -505,7 +505,7 @@ static void *ask_thread(void *arg)
         asker->refused += connect_as(asker->fixture, "acme", "correct horse", &grant) != ACCESS_OK;
         asker->refused += !access_publish(access, &view, &grant, bytes_text("acme/1/up"));
         asker->refused += access_publish(access, &view, &grant, bytes_text("other"));
-        asker->refused += !access_renew(access, &grant, bytes_text("acme"));
+        asker->refused += !access_renew(access, &grant, bytes_text("acme"), bytes_text("c"));
     }
     access_view_fini(&view);
     return NULL;

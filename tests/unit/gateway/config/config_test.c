@@ -475,7 +475,7 @@ static void password_files_that_say_nothing_are_refused(void **state)
     assert_refused(*state, text, "tidegate.yaml:3:16: ");
     assert_refused(*state, text, "holds no user");
     file_write(*state, "pw", 0600, "acme:plain\n");
-    assert_refused(*state, text, "/pw:1: no $7$ hash");
+    assert_refused(*state, text, "/pw:1: neither a $scrypt$ nor a $7$ hash");
 }
 
 static void user_of_two_vendors_is_refused(void **state)
