@@ -313,6 +313,7 @@ static int parts_make(struct gateway *gateway, struct err *err)
     if (rc)
         return rc;
     gateway->access = access_new();
+    access_set_audit(gateway->access, gateway->audit);
     rc = reload_access(gateway->access, gateway->config, err);
     cuts_collect(gateway);
     if (rc == 0)

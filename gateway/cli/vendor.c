@@ -240,9 +240,10 @@ static void audit(const struct verb *verb)
     const struct vendor_options *options = verb->options;
     const char *data = options->data ? options->data : verb->files.data;
     struct disk_stat stat;
-    char *dir = mem_printf("%s/audit", data ? data : ".");
+    char *dir = verb->files.audit ? mem_strdup(verb->files.audit)
+                                  : mem_printf("%s/audit", data ? data : "");
     /* A folder that a gateway never ran on has no log yet, and this is no place to make one. */
-    if (data && disk_real.stat(&disk_real, dir, &stat) == 0) {
+    if (disk_real.stat(&disk_real, dir, &stat) == 0) {
         const struct passwd *entry = getpwuid(getuid());
         char *object = mem_printf("%s/%s", verb->vendor, verb->user);
         char *who = entry ? mem_strdup(entry->pw_name) : mem_printf("%u", (unsigned)getuid());

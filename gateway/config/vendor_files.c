@@ -24,6 +24,7 @@ void vendor_files_fini(struct vendor_files *files)
     }
     free(files->files);
     free(files->data);
+    free(files->audit);
     *files = (struct vendor_files){0};
 }
 
@@ -60,8 +61,13 @@ static void document_read(const char *path, const struct yaml_node *root, struct
 {
     const struct yaml_node *list = yaml_find(root, "vendors");
     const struct yaml_node *data = yaml_find(root, "data");
+    const struct yaml_node *audit = yaml_find(root, "audit");
+    const struct yaml_node *dir =
+        audit && audit->kind == YAML_MAPPING ? yaml_find(audit, "dir") : NULL;
     if (!yaml_is_null(data) && data->kind == YAML_SCALAR)
         out->data = mem_strdup(data->text);
+    if (!yaml_is_null(dir) && dir->kind == YAML_SCALAR)
+        out->audit = mem_strdup(dir->text);
     if (list == NULL || list->kind != YAML_SEQUENCE)
         return;
     YAML_EACH(entry, list)

@@ -19,7 +19,8 @@ struct vendor_file {
 struct vendor_files {
     struct vendor_file *files;
     size_t count;
-    char *data; /* the configuration's data folder; null: it names none */
+    char *data;  /* the configuration's data folder; null: it names none */
+    char *audit; /* likewise of the audit log; null: in the data folder */
 };
 
 /* Of a configuration: GW_EINVAL with errors as config_load gives them. */

@@ -410,14 +410,15 @@ enum access_answer access_connect(struct access *access, const struct access_req
 
 void access_vendor(struct access *access, const char *name, struct access_grant *grant)
 {
+    struct access_view view = {0};
     gw_assert(strlen(name) < ACCESS_VENDOR_SIZE);
-    pthread_rwlock_rdlock(&access->lock);
-    const struct rules_vendor *vendor = rules_vendor(access->rules, name);
-    grant_fill(access, NULL, false, grant);
+    view_renew(access, &view);
+    const struct rules_vendor *vendor = rules_vendor(view.rules, name);
+    grant_fill(&view, NULL, NULL, false, grant);
     memcpy(grant->vendor, name, strlen(name) + 1);
     if (vendor)
         grant->quota = vendor->quota;
-    pthread_rwlock_unlock(&access->lock);
+    access_view_fini(&view);
 }
 
 /* ---- afterwards ---- */
