@@ -127,8 +127,8 @@ class Container(lib.Gateway):
 
     HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--memory=256m")
 
-    def __init__(self, config, options=(), arguments=(), user=USER, network="host", own=None):
-        super().__init__(config=config)
+    def __init__(self, config, options=(), arguments=(), user=USER, network="host", own=None, folder=None):
+        super().__init__(folder=folder, config=config)
         self.image = image()
         self.name = os.path.basename(self.folder)
         self.arguments = list(arguments)
