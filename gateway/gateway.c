@@ -460,6 +460,7 @@ static void on_housekeeping(uv_timer_t *timer)
     retention_run(timer->data);
     outlook_run(timer->data);
     water_run(timer->data);
+    log_tell_held();
 }
 
 static void loop_make(struct gateway *gateway)

@@ -5,7 +5,6 @@
  */
 #include "reload.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -75,8 +74,7 @@ static int reload_run(struct gateway *gateway, struct err *err)
     struct buffer errors = {0};
     int rc = gateway->reload(gateway->reload_arg, &config, &errors);
     if (rc) {
-        buffer_u8(&errors, 0);
-        fprintf(stderr, "%s", (const char *)errors.data);
+        log_lines(LOG_ERROR, "configuration_error", buffer_bytes(&errors));
         buffer_fini(&errors);
         return err_set(err, rc, "the configuration has errors; the old one stays");
     }

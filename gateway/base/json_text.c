@@ -20,7 +20,7 @@ static void escape_ascii(uint8_t byte, struct buffer *out)
 }
 
 /* C1 controls, and U+200E, U+200F, U+2028..U+202E, U+2066..U+2069. */
-static bool acts_on_terminals(const uint8_t *at, size_t size)
+bool text_acts_on_terminals(const uint8_t *at, size_t size)
 {
     if (size == 2)
         return at[0] == 0xc2 && at[1] < 0xa0;
@@ -45,7 +45,7 @@ void json_string(struct bytes in, struct buffer *out)
         size_t size = utf8_size(in.data + at, in.size - at);
         if (size == 1)
             escape_ascii(in.data[at], out);
-        else if (acts_on_terminals(in.data + at, size))
+        else if (text_acts_on_terminals(in.data + at, size))
             escape_code_point(in.data + at, size, out);
         else if (size > 1)
             buffer_add(out, in.data + at, size);

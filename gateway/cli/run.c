@@ -12,6 +12,7 @@
 
 struct run_options {
     char *data, *listen, *admin, *config, *kafka, *clickhouse, *broker, *capture, *capture_speed;
+    int log_format;
 };
 
 #define AT(member) offsetof(struct run_options, member)
@@ -50,6 +51,13 @@ static const struct option run_rows[] = {
      .type = OPTION_PATH,
      .offset = AT(config),
      .help = "Configuration file in place of the built-in one (`tidegate validate --embedded`)."},
+    {.name = "log-format",
+     .type = OPTION_ENUM,
+     .offset = AT(log_format),
+     .def = "auto",
+     .names = log_format_names,
+     .help = "text or json; auto is what `log.format` of the configuration says, else text on a "
+             "terminal and JSON otherwise."},
     {0},
 };
 #undef AT
@@ -127,7 +135,10 @@ static int run(struct run_options *options)
         return cli_fail("run", EXIT_CODE_CONFIG,
                         "the configuration has errors: nothing was started");
     struct log_text file;
+    if (options->log_format != LOG_FORMAT_AUTO)
+        config->log_format = options->log_format;
     log_set_level((enum log_level)config->log_level);
+    log_set_format((enum log_format)config->log_format);
     log_event(LOG_INFO, "configuration", "file=\"%s\" routes=%zu vendors=%zu digest=%016" PRIx64,
               options->config ? log_escape(&file, bytes_text(options->config)) : "built-in",
               config->route_count, config->vendor_count, config->digest);

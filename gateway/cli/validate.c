@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log_events.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "model/batch_json.h"
 
 struct validate_options {
     char *config, *kafka, *clickhouse, *broker;
-    bool embedded, reference, json;
+    bool embedded, reference, events, json;
 };
 
 #define AT(member) offsetof(struct validate_options, member)
@@ -31,6 +32,11 @@ static const struct option validate_rows[] = {
      .offset = AT(reference),
      .def = "false",
      .help = "Print every option with its type, range, default and meaning."},
+    {.name = "events",
+     .type = OPTION_BOOL,
+     .offset = AT(events),
+     .def = "false",
+     .help = "Print every event of the log with its level, meaning and what to do."},
     {.name = "json",
      .type = OPTION_BOOL,
      .offset = AT(json),
@@ -148,18 +154,24 @@ static int check(const struct validate_options *options)
     return rc ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
 }
 
+static int print_made(void (*make)(struct buffer *out))
+{
+    struct buffer out = {0};
+    make(&out);
+    cli_print(buffer_bytes(&out));
+    buffer_fini(&out);
+    return EXIT_CODE_OK;
+}
+
 static int validate(const struct validate_options *options)
 {
-    if (options->reference) {
-        struct buffer out = {0};
-        config_reference(&out);
-        cli_print(buffer_bytes(&out));
-        buffer_fini(&out);
-        return EXIT_CODE_OK;
-    }
+    if (options->reference)
+        return print_made(config_reference);
+    if (options->events)
+        return print_made(log_events_reference);
     if ((options->config != NULL) == options->embedded)
         return cli_fail("validate", EXIT_CODE_USAGE,
-                        "needs one of --config FILE, --embedded, --reference");
+                        "needs one of --config FILE, --embedded, --reference, --events");
     if (options->config && (options->kafka || options->clickhouse))
         return cli_sink_flag_misplaced("validate", options->kafka ? "kafka" : "clickhouse",
                                        options->config);

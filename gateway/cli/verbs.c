@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "sources/paho/paho.h"
@@ -70,8 +71,11 @@ int cli_main(int argc, char **argv)
         help_print(stdout);
         return cli_finish(EXIT_CODE_OK);
     }
-    if (strcmp(argv[1], PAHO_WORKER_VERB) == 0) /* the gateway's own doing: not in the table */
+    if (strcmp(argv[1], PAHO_WORKER_VERB) == 0) { /* the gateway's own doing: not in the table */
+        log_set_format(argc > 2 && strcmp(argv[2], "json") == 0 ? LOG_FORMAT_JSON
+                                                                : LOG_FORMAT_TEXT);
         return paho_worker_main();
+    }
     if (strcmp(argv[1], "--version") == 0)
         return verb_version(1, argv + 1);
     for (size_t i = 0; i < array_count(verbs); i++)

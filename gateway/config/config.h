@@ -108,6 +108,7 @@ struct config {
     char *timezone; /* default for vendors without one */
     int anonymous;  /* enum access_anonymous */
     int log_level;
+    int log_format; /* enum log_format */
     struct config_audit audit;
     struct config_journal journal;
     struct config_decode decode;

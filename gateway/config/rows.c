@@ -4,6 +4,7 @@
  * rows of section `mqtt` stand with the listener, those of a sink with the sink, those of a codec's
  * mapping in its README.
  */
+#include "base/log.h"
 #include "config/load.h"
 
 #define KIB    (INT64_C(1) << 10)
@@ -56,6 +57,13 @@ static const struct option log_rows[] = {
      .def = "info",
      .names = level_names,
      .help = "The least important events that are still written to standard error."},
+    {.name = "format",
+     .type = OPTION_ENUM,
+     .offset = offsetof(struct config, log_format),
+     .def = "auto",
+     .names = log_format_names,
+     .help = "Lines for people (text), JSON objects (json), or what fits: text on a terminal, JSON "
+             "otherwise. `tidegate validate --events` lists the events."},
     {0},
 };
 

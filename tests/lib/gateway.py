@@ -68,8 +68,9 @@ class Gateway:
     """One gateway on one data folder; start() again continues it. Without `config` (a format string with
     data, port, admin) it runs the embedded default: quick, as above, or with `plain` exactly as it is."""
 
-    def __init__(self, folder=None, config=None, wrap=(), env=None, plain=False):
+    def __init__(self, folder=None, config=None, wrap=(), env=None, plain=False, log_format="text"):
         self.plain = plain
+        self.log_format = log_format
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="tidegate-")
         self.data = os.path.join(self.folder, "data")
@@ -87,13 +88,13 @@ class Gateway:
         places = ["--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--admin",
                   f"127.0.0.1:{self.admin_port}"]
         if self.plain:
-            return [PROGRAM, "run", *places]
+            return [PROGRAM, "run", "--log-format", self.log_format, *places]
         path = os.path.join(self.folder, "tidegate.yaml")
         text = embedded_text() if self.config is None else self.config.format(
             data=self.data, port=self.port, admin=self.admin_port)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-        return [PROGRAM, "run", "--config", path, *places]
+        return [PROGRAM, "run", "--log-format", self.log_format, "--config", path, *places]
 
     def start(self, ready=True, seconds=60):
         os.makedirs(self.folder, exist_ok=True)

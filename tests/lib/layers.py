@@ -3,11 +3,13 @@
 
 base <- model <- codecs;  model <- reading <- sinks;  model <- journal <- sources;  gateway uses all. One codec, sink
 or source never includes another one's folder. CMake's link lines state the arrows too, but a header
-alone needs no link line.
+alone needs no link line. Then events.py, which checks the log's events in the same way.
 """
 import os
 import re
 import sys
+
+import events
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -127,6 +129,7 @@ def main():
         count += 1
         with open(os.path.join(ROOT, path), encoding="utf-8") as file:
             found.extend(check_file(path, file.read()))
+    found.extend(events.check())
     for line in found + [f"layers.py does not see a planted fault in {path}" for path in blind]:
         print(line)
     print(f"{count} files")

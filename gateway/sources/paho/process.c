@@ -4,6 +4,7 @@
  * input, started again when they die, ended by closing that input. The source's thread.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -94,8 +95,9 @@ void worker_start(struct broker_worker *worker)
     }
     uv_pipe_init(&paho->loop, &worker->lifeline, 0);
     worker->lifeline_open = worker->process_open = true;
-    char verb[] = PAHO_WORKER_VERB;
-    char *arguments[] = {paho->program, verb, NULL};
+    char verb[] = PAHO_WORKER_VERB, log_format[8];
+    char *arguments[] = {paho->program, verb, log_format, NULL};
+    snprintf(log_format, sizeof log_format, "%s", log_format_name()); /* it is the same stream */
     uv_stdio_container_t stdio[] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
          .data.stream = (uv_stream_t *)&worker->lifeline},
