@@ -74,6 +74,8 @@ static void finished(struct gateway *gateway)
     log_event(LOG_WARN, "drained", "received=%" PRIu64 " left=0",
               journal_next_seq(rawlog_journal(gateway->rawlog)) - 1);
     notify_status("Drained: nothing is left");
+    struct audit_entry entry = {.what = AUDIT_DRAIN, .why = "done: nothing is left"};
+    audit_log_add(gateway->audit, &entry);
 }
 
 static void on_look(uv_timer_t *timer)
@@ -90,7 +92,8 @@ static void on_look(uv_timer_t *timer)
         buffer_fini(&left);
     } else if (drain->state == DRAIN_DONE) {
         int64_t age_ms = clock_monotonic_ms() - drain->done_ms;
-        if (age_ms >= (drain->leaving ? TELL_AGAIN_MS : TELL_MS_MAX) || (drain->told && age_ms >= TELL_MS_MIN))
+        if (age_ms >= (drain->leaving ? TELL_AGAIN_MS : TELL_MS_MAX) ||
+            (drain->told && age_ms >= TELL_MS_MIN))
             gateway_end(gateway);
     }
 }
@@ -186,6 +189,7 @@ int drain_admin_begin(void *arg, const struct admin_request *request, struct buf
         buffer_add_text(body, "the gateway stops\n");
         return 503;
     }
+    struct audit_entry entry = {.what = AUDIT_DRAIN, .why = "asked for"};
     char now[CLOCK_TEXT_SIZE];
     char *path = drain_path(gateway->paths.data);
     char *text =
@@ -195,6 +199,9 @@ int drain_admin_begin(void *arg, const struct admin_request *request, struct buf
     int rc = drain_begun(gateway) ? 0 : disk_replace_file(&disk_real, path, bytes_text(text));
     if (rc < 0)
         buffer_printf(body, "%s: %s\n", path, strerror(-rc));
+    entry.result = rc < 0 ? AUDIT_FAILED : AUDIT_OK;
+    entry.object = bytes_text(path);
+    audit_log_add(gateway->audit, &entry);
     free(text);
     free(path);
     if (rc < 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "notify.h"
 #include "parts.h"
 #include "sources/mqtt/listener.h"
 
@@ -92,7 +93,9 @@ void reload_on_signal(uv_signal_t *signal, int number)
     if (gateway->stopping)
         return;
     struct err err = {{0}};
+    notify_reloading();
     int rc = reload_run(gateway, &err);
+    notify_ready(); /* also with the old configuration */
     struct audit_entry entry = {.what = AUDIT_CONFIGURATION,
                                 .who = bytes_text("SIGHUP"),
                                 .result = rc ? AUDIT_REFUSED : AUDIT_OK,

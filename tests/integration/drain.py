@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway that goes for good (`tidegate drain`): what was acknowledged is in every sink before it ends, clients are
 told to go elsewhere, and it does not come back by itself."""
+import glob
 import os
 import signal
 import socket
@@ -70,7 +71,10 @@ def test_everything_acknowledged_under_load_is_stored_when_it_has_gone():
             wait_until("load comes in", lambda: gateway.status()["received"] > 3000, 60)
             result = gateway.admin_verb("drain", "--timeout", "120s", seconds=150, check=0)
             assert last_line(result.stdout).startswith("nothing is left: "), result.stdout
-            assert gateway.process.wait(30) == 0, gateway.log_tail()
+            assert gateway.process.wait(60) == 0, gateway.log_tail()
+            trail = "".join(open(path, encoding="utf-8").read() for path in glob.glob(
+                os.path.join(gateway.data, "**", "audit-*.jsonl"), recursive=True))
+            assert trail.count('"drain"') >= 2, trail
             answer = idle.recv(10)
             assert answer[:1] == b"\xe0" and answer[2] == 0x9c, f"no DISCONNECT with use another server: {answer}"
         finally:

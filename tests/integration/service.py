@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
@@ -163,6 +164,44 @@ def test_a_stuck_loop_is_silent_to_the_watchdog():
                 tracer.communicate(timeout=60)
             manager.socket.settimeout(0.2)
             manager.wait("WATCHDOG=1")
+
+
+# ---- the unit ----
+
+UNIT = os.path.join(lib.ROOT, "deploy/systemd/tidegate.service")
+
+
+def analyze(*arguments):
+    if not shutil.which("systemd-analyze"):
+        raise Skip("no systemd-analyze: deploy/setup --tests installs systemd's programs")
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, timeout=60)
+
+
+def test_systemd_accepts_the_unit_and_would_not_accept_a_mistake():
+    with tempfile.TemporaryDirectory() as folder:
+        with open(UNIT, encoding="utf-8") as file:
+            text = file.read().replace("/usr/bin/tidegate", os.path.abspath(lib.PROGRAM))
+        for name, content in (("tidegate.service", text), ("wrong.service", text.replace("Type=notify", "Type=notice"))):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(content)
+        good = analyze("verify", "--man=no", os.path.join(folder, "tidegate.service"))
+        # Of the machine's own units others may be wrong.
+        ours = [line for line in good.stderr.decode().splitlines() if "tidegate" in line]
+        assert not ours, ours
+        wrong = analyze("verify", "--man=no", os.path.join(folder, "wrong.service")).stderr.decode()
+        assert "notice" in wrong, wrong
+
+
+def test_the_unit_is_hardened():
+    """2.0 of 10 at most, and not because the check sees nothing."""
+    assert analyze("security", "--offline=yes", "--threshold=20", UNIT).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "open.service")
+        with open(UNIT, encoding="utf-8") as file:
+            lines = [line for line in file if not line.startswith(("NoNewPrivileges", "Capability", "SystemCall", "Protect"))]
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        assert analyze("security", "--offline=yes", "--threshold=20", path).returncode != 0
 
 
 if __name__ == "__main__":
