@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See audit.h. What is known of each message stands in arrays by its number, so the order in which
- * stores hold their rows does not matter.
+ * See audit.h. What is known of each message of the window stands in arrays by its number, so the order
+ * in which stores hold their rows does not matter.
  */
 #include "audit.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { DIFFERENCES_MAX = 1000, DAY_MS = 86400000, MESSAGES_MAX = 1 << 28 };
+#include "audit_key.h"
+
+enum { DIFFERENCES_MAX = 1000, DAY_MS = 86400000, ABSENT_MAX = 1 << 20 };
 
 enum fate {
     FATE_NONE,
@@ -19,7 +19,8 @@ enum fate {
     FATE_DEAD,
     FATE_HIDDEN,
     FATE_MASK = 0x0f,
-    FATE_EXCUSED = 0x10, /* a bit beside */
+    FATE_REFUSED = 0x10, /* bits beside */
+    FATE_AGAIN = 0x20,
 };
 
 struct vendor {
@@ -27,13 +28,27 @@ struct vendor {
     struct audit_row *days[AUDIT_DAYS_MAX]; /* from the first day on */
 };
 
+struct refusal {
+    uint64_t seq;
+    size_t cursor;
+};
+
 struct audit {
-    uint64_t first_seq, end_seq, decoded_to;
     const struct cursor_list *cursors;
+    uint64_t first_seq, end_seq, decoded_to; /* of the window */
+    uint64_t confirmed_to;                   /* by whichever sink is furthest */
     uint8_t *fates;
-    uint16_t *vendor_of, *readings, *found;
+    uint16_t *vendor_of, *day_of;
+    struct owed *owed;
+    struct refusal *refusals;
+    size_t refusal_count, refusal_capacity;
+
     size_t store; /* the cursor whose store is being compared */
+    struct audit_rule rule;
     bool looked_at[AUDIT_SINKS_MAX];
+    struct audit_absent *absent;
+    size_t absent_count;
+
     struct vendor *vendors;
     size_t vendor_count;
     int64_t first_day, last_day; /* last: of the message before */
@@ -42,29 +57,30 @@ struct audit {
     uint64_t differences_more;
 };
 
-int audit_new(uint64_t first_seq, uint64_t end_seq, const struct cursor_list *cursors,
-              struct audit **out, struct err *err)
+int audit_new(const struct cursor_list *cursors, struct audit **out, struct err *err)
 {
-    uint64_t count = end_seq - first_seq;
-    if (count > MESSAGES_MAX)
-        return err_set(err, GW_ELIMIT,
-                       "%" PRIu64 " messages are too many for one audit: take fewer --days", count);
     if (cursors->count > AUDIT_SINKS_MAX)
         return err_set(err, GW_ELIMIT, "more than %d cursors", AUDIT_SINKS_MAX);
     struct audit *audit = mem_zalloc(sizeof *audit);
-    audit->first_seq = first_seq;
-    audit->end_seq = audit->decoded_to = end_seq;
     audit->cursors = cursors;
-    audit->fates = mem_zalloc(count + 1);
-    audit->vendor_of = mem_zalloc((count + 1) * sizeof *audit->vendor_of);
-    audit->readings = mem_zalloc((count + 1) * sizeof *audit->readings);
-    audit->found = mem_zalloc((count + 1) * sizeof *audit->found);
+    for (size_t i = 0; i < cursors->count; i++)
+        if (cursors->files[i].state.next_seq > audit->confirmed_to)
+            audit->confirmed_to = cursors->files[i].state.next_seq;
+    audit->owed = owed_new();
+    audit->absent = mem_alloc(ABSENT_MAX * sizeof *audit->absent);
     audit->vendors = mem_zalloc(AUDIT_VENDORS_MAX * sizeof *audit->vendors);
     audit->vendors[0].name = mem_strdup("");
     audit->vendor_count = 1;
     audit->first_day = INT64_MIN;
     *out = audit;
     return 0;
+}
+
+static void window_free(struct audit *audit)
+{
+    free(audit->fates);
+    free(audit->vendor_of);
+    free(audit->day_of);
 }
 
 void audit_free(struct audit *audit)
@@ -77,11 +93,48 @@ void audit_free(struct audit *audit)
         free(audit->vendors[i].name);
     }
     free(audit->vendors);
-    free(audit->fates);
-    free(audit->vendor_of);
-    free(audit->readings);
-    free(audit->found);
+    window_free(audit);
+    owed_free(audit->owed);
+    free(audit->refusals);
+    free(audit->absent);
     free(audit);
+}
+
+/* ---- the window ---- */
+
+void audit_window(struct audit *audit, uint64_t first_seq, uint64_t end_seq)
+{
+    size_t count = end_seq - first_seq;
+    gw_assert(count <= AUDIT_WINDOW_MAX);
+    window_free(audit);
+    audit->first_seq = first_seq;
+    audit->end_seq = audit->decoded_to = end_seq;
+    audit->fates = mem_zalloc(count + 1);
+    audit->vendor_of = mem_zalloc((count + 1) * sizeof *audit->vendor_of);
+    audit->day_of = mem_zalloc((count + 1) * sizeof *audit->day_of);
+    audit->refusal_count = 0;
+    owed_begin(audit->owed);
+}
+
+size_t audit_bytes(const struct audit *audit)
+{
+    return owed_bytes(audit->owed);
+}
+
+void audit_cut(struct audit *audit, uint64_t end_seq)
+{
+    gw_assert(end_seq > audit->first_seq && end_seq <= audit->end_seq);
+    audit->end_seq = end_seq;
+}
+
+uint64_t audit_first(const struct audit *audit)
+{
+    return audit->first_seq;
+}
+
+uint64_t audit_end(const struct audit *audit)
+{
+    return audit->end_seq;
 }
 
 /* ---- places ---- */
@@ -103,13 +156,19 @@ static uint16_t vendor_index(struct audit *audit, struct bytes name)
     return (uint16_t)audit->vendor_count++;
 }
 
-static struct audit_row *row_at(struct audit *audit, uint16_t vendor, int64_t day)
+/* The place of a day; days far off share the first and the last one. */
+static uint16_t day_index(struct audit *audit, int64_t day)
 {
     if (audit->first_day == INT64_MIN)
         audit->first_day = day;
     int64_t index = day - audit->first_day;
-    index = index < 0 ? 0 : index >= AUDIT_DAYS_MAX ? AUDIT_DAYS_MAX - 1 : index;
-    struct audit_row **row = &audit->vendors[vendor].days[index];
+    return (uint16_t)(index < 0 ? 0 : index >= AUDIT_DAYS_MAX ? AUDIT_DAYS_MAX - 1 : index);
+}
+
+static struct audit_row *row_of(struct audit *audit, uint64_t seq)
+{
+    uint64_t at = seq - audit->first_seq;
+    struct audit_row **row = &audit->vendors[audit->vendor_of[at]].days[audit->day_of[at]];
     if (*row == NULL)
         *row = mem_zalloc(sizeof **row);
     return *row;
@@ -120,13 +179,22 @@ static int64_t day_of(int64_t ms)
     return ms / DAY_MS - (ms % DAY_MS < 0);
 }
 
+/* Nothing of a store can differ between them: dead letters and the like. */
+static bool adjoins(const struct audit *audit, const struct audit_difference *last, uint64_t seq)
+{
+    uint64_t next = last->last_seq + 1;
+    if (last->sink && next >= audit->first_seq)
+        while (next < seq && owed_readings(audit->owed, (uint32_t)(next - audit->first_seq)) == 0)
+            next++;
+    return next == seq;
+}
+
 static void differ(struct audit *audit, const char *what, const char *sink, uint64_t seq,
                    uint64_t expected, uint64_t found)
 {
     struct audit_difference *last =
         audit->difference_count ? &audit->differences[audit->difference_count - 1] : NULL;
-    if (last && last->what == what && last->sink == sink && last->last_seq + 1 == seq &&
-        (last->found > last->expected) == (found > expected)) {
+    if (last && last->what == what && last->sink == sink && adjoins(audit, last, seq)) {
         last->last_seq = seq;
         last->expected += expected;
         last->found += found;
@@ -174,8 +242,8 @@ static void batch_readings(struct audit *audit, const struct batch *batch)
         }
         fate_set(audit, seq, FATE_READINGS);
         audit->vendor_of[seq - audit->first_seq] = vendor;
-        if (audit->readings[seq - audit->first_seq] < UINT16_MAX)
-            audit->readings[seq - audit->first_seq]++;
+        const struct audit_key key = audit_key_of(batch, row);
+        owed_add(audit->owed, (uint32_t)(seq - audit->first_seq), (uint32_t)audit_key_hash(&key));
     }
 }
 
@@ -205,11 +273,55 @@ void audit_decoded_to(struct audit *audit, uint64_t next_seq)
     audit->decoded_to = next_seq;
 }
 
-void audit_excuse(struct audit *audit, uint64_t first_seq, uint64_t last_seq)
+uint64_t audit_again(struct audit *audit, const struct batch *batch)
 {
-    uint64_t from = first_seq > audit->first_seq ? first_seq : audit->first_seq;
-    for (uint64_t seq = from; seq <= last_seq && seq < audit->end_seq; seq++)
-        audit->fates[seq - audit->first_seq] |= FATE_EXCUSED;
+    uint64_t more = 0;
+    for (uint32_t row = 0; row < batch->count; row++) {
+        const struct audit_key key = audit_key_of(batch, row);
+        if (!holds(audit, key.seq))
+            continue;
+        uint64_t at = key.seq - audit->first_seq;
+        more += !(audit->fates[at] & FATE_AGAIN);
+        audit->fates[at] |= FATE_AGAIN;
+        owed_add_again(audit->owed, (uint32_t)at, batch->generation, (uint32_t)audit_key_hash(&key),
+                       batch->flags[row] & FLAG_WITHDRAWN);
+    }
+    return more;
+}
+
+void audit_refused(struct audit *audit, uint64_t seq, size_t cursor)
+{
+    if (!holds(audit, seq))
+        return;
+    if (audit->refusal_count == audit->refusal_capacity) {
+        audit->refusal_capacity = audit->refusal_capacity ? 2 * audit->refusal_capacity : 256;
+        audit->refusals =
+            mem_realloc(audit->refusals, audit->refusal_capacity * sizeof *audit->refusals);
+    }
+    audit->fates[seq - audit->first_seq] |= FATE_REFUSED;
+    audit->refusals[audit->refusal_count++] = (struct refusal){seq, cursor};
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct refusal *left = a, *right = b;
+    if (left->seq != right->seq)
+        return left->seq < right->seq ? -1 : 1;
+    return (left->cursor > right->cursor) - (left->cursor < right->cursor);
+}
+
+static bool is_refused(const struct audit *audit, uint64_t seq)
+{
+    const struct refusal wanted = {seq, audit->store};
+    return audit->fates[seq - audit->first_seq] & FATE_REFUSED &&
+           bsearch(&wanted, audit->refusals, audit->refusal_count, sizeof wanted, by_seq);
+}
+
+void audit_sealed(struct audit *audit)
+{
+    owed_seal(audit->owed, (uint32_t)(audit->end_seq - audit->first_seq));
+    if (audit->refusal_count)
+        qsort(audit->refusals, audit->refusal_count, sizeof *audit->refusals, by_seq);
 }
 
 /* ---- sinks ---- */
@@ -238,15 +350,17 @@ static void sinks_count(const struct audit *audit, struct audit_row *row, uint64
 
 /* ---- the raw log ---- */
 
-static void fate_count(struct audit *audit, struct audit_row *row, uint64_t seq, bool lost)
+static void fate_count(struct audit *audit, uint64_t seq, bool lost)
 {
     uint64_t at = seq - audit->first_seq;
+    struct audit_row *row = row_of(audit, seq);
+    uint32_t readings = owed_readings(audit->owed, (uint32_t)at);
     row->received++;
     switch ((enum fate)(audit->fates[at] & FATE_MASK)) {
     case FATE_READINGS:
         row->decoded++;
-        row->readings += audit->readings[at];
-        sinks_count(audit, row, seq, audit->readings[at]);
+        row->readings += readings;
+        sinks_count(audit, row, seq, readings);
         return;
     case FATE_EMPTY: row->empty++; return;
     case FATE_DEAD: row->dead++; return;
@@ -255,6 +369,8 @@ static void fate_count(struct audit *audit, struct audit_row *row, uint64_t seq,
     }
     if (lost) {
         row->quarantined++;
+    } else if (seq >= audit->decoded_to && seq < audit->confirmed_to) {
+        row->hidden++; /* it was decoded, or no sink had it: the end of the reading log is gone */
     } else if (seq >= audit->decoded_to) {
         row->waiting++;
     } else {
@@ -271,53 +387,141 @@ void audit_message(struct audit *audit, const struct message *message)
     if (audit->vendor_of[at] == 0) /* not decoded yet, or no route: the login may tell */
         audit->vendor_of[at] = vendor_index(audit, message->vendor);
     audit->last_day = day_of(message->received_ms);
-    fate_count(audit, row_at(audit, audit->vendor_of[at], audit->last_day), message->seq, false);
+    audit->day_of[at] = day_index(audit, audit->last_day);
+    fate_count(audit, message->seq, false);
 }
 
 void audit_lost(struct audit *audit, uint64_t first_seq, uint64_t count)
 {
-    for (uint64_t seq = first_seq; seq - first_seq < count; seq++)
-        if (holds(audit, seq))
-            fate_count(audit,
-                       row_at(audit, audit->vendor_of[seq - audit->first_seq], audit->last_day),
-                       seq, true);
+    for (uint64_t seq = first_seq; seq - first_seq < count; seq++) {
+        if (!holds(audit, seq))
+            continue;
+        audit->day_of[seq - audit->first_seq] = day_index(audit, audit->last_day);
+        fate_count(audit, seq, true);
+    }
 }
 
 /* ---- a store ---- */
 
-void audit_store_begin(struct audit *audit, size_t cursor)
+void audit_store_begin(struct audit *audit, size_t cursor, const struct audit_rule *rule)
 {
     audit->store = cursor;
+    audit->rule = *rule;
     audit->looked_at[cursor] = true;
-    memset(audit->found, 0, (audit->end_seq - audit->first_seq) * sizeof *audit->found);
+    owed_store_begin(audit->owed);
 }
 
-/* What the sink confirmed and has to have as the reading log has it. */
+/* What the sink confirmed and has to have. */
 static bool is_owed(const struct audit *audit, uint64_t seq)
 {
     const struct cursor_file *cursor = &audit->cursors->files[audit->store];
-    uint8_t fate = audit->fates[seq - audit->first_seq];
-    return seq < cursor->state.next_seq && (fate & FATE_MASK) != FATE_HIDDEN &&
-           !(fate & FATE_EXCUSED) && !is_parked(cursor, seq);
+    uint8_t fate = audit->fates[seq - audit->first_seq] & FATE_MASK;
+    return seq < cursor->state.next_seq && fate != FATE_HIDDEN && fate != FATE_NONE &&
+           !is_parked(cursor, seq);
 }
 
-void audit_store_row(struct audit *audit, uint64_t seq, struct bytes vendor, int64_t received_ms)
+uint64_t audit_store_end(const struct audit *audit)
 {
-    if (!holds(audit, seq) || !is_owed(audit, seq))
-        return;
-    if (audit->found[seq - audit->first_seq] < UINT16_MAX)
-        audit->found[seq - audit->first_seq]++;
-    struct audit_row *row = row_at(audit, vendor_index(audit, vendor), day_of(received_ms));
-    row->sinks[audit->store].stored++;
+    uint64_t next = audit->cursors->files[audit->store].state.next_seq;
+    return next < audit->first_seq ? audit->first_seq
+           : next < audit->end_seq ? next
+                                   : audit->end_seq;
 }
 
-void audit_store_compare(struct audit *audit)
+void audit_store_row(struct audit *audit, uint64_t seq, const struct owed_row *row)
+{
+    if (holds(audit, seq) && is_owed(audit, seq))
+        owed_found(audit->owed, (uint32_t)(seq - audit->first_seq), row);
+}
+
+bool audit_store_sum(const struct audit *audit, uint64_t first_seq, uint64_t count, uint64_t *rows,
+                     uint64_t *sum)
+{
+    for (uint64_t seq = first_seq; seq - first_seq < count; seq++)
+        if (!is_owed(audit, seq))
+            return false;
+    return audit->rule.one_a_key && owed_sum(audit->owed, (uint32_t)(first_seq - audit->first_seq),
+                                             (uint32_t)count, rows, sum);
+}
+
+void audit_store_all(struct audit *audit, uint64_t first_seq, uint64_t count)
+{
+    owed_found_all(audit->owed, (uint32_t)(first_seq - audit->first_seq), (uint32_t)count);
+}
+
+struct judging {
+    struct audit *audit;
+    uint64_t seq;
+    bool refused;
+};
+
+static void on_missing(void *arg, uint32_t hash, uint32_t readings)
+{
+    const struct judging *judging = arg;
+    struct audit *audit = judging->audit;
+    if (audit->absent_count == ABSENT_MAX)
+        return;
+    audit->absent[audit->absent_count++] = (struct audit_absent){
+        .seq = judging->seq,
+        .hash = hash,
+        .readings = readings,
+        .reason = judging->refused ? ABSENT_REFUSED : ABSENT_LOST,
+    };
+}
+
+static void message_judge(struct audit *audit, uint64_t seq)
+{
+    struct owed_verdict verdict;
+    struct judging judging = {audit, seq, is_refused(audit, seq)};
+    const char *sink = audit->cursors->files[audit->store].name;
+    size_t before = audit->absent_count;
+    owed_judge(audit->owed, (uint32_t)(seq - audit->first_seq), &audit->rule, &verdict, on_missing,
+               &judging);
+    struct audit_sink_counts *counts = &row_of(audit, seq)->sinks[audit->store];
+    uint64_t stored = verdict.expected - verdict.missing, told = 0;
+    counts->stored += stored;
+    counts->extra += verdict.extra;
+    counts->repeated += verdict.repeated;
+    counts->older += verdict.older ? stored : 0;
+    for (size_t i = before; i < audit->absent_count; i++) {
+        audit->absent[i].expected = verdict.expected;
+        told += audit->absent[i].readings;
+    }
+    if (told < verdict.missing) { /* beyond what is looked at one by one */
+        counts->absent[ABSENT_LOST] += verdict.missing - told;
+        differ(audit, "misses", sink, seq, verdict.expected, stored + told);
+    }
+    if (verdict.extra)
+        differ(audit, "has what nobody sent", sink, seq, verdict.expected, stored + verdict.extra);
+    if (verdict.repeated && audit->rule.exact)
+        differ(audit, "has twice", sink, seq, verdict.expected,
+               verdict.expected + verdict.repeated);
+}
+
+struct audit_absent *audit_store_judge(struct audit *audit, size_t *count)
+{
+    audit->absent_count = 0;
+    owed_store_seal(audit->owed);
+    for (uint64_t seq = audit->first_seq; seq < audit_store_end(audit); seq++)
+        if (is_owed(audit, seq))
+            message_judge(audit, seq);
+    *count = audit->absent_count;
+    return audit->absent;
+}
+
+void audit_store_finish(struct audit *audit)
 {
     const char *sink = audit->cursors->files[audit->store].name;
-    for (uint64_t seq = audit->first_seq; seq < audit->end_seq; seq++) {
-        uint64_t at = seq - audit->first_seq;
-        if (is_owed(audit, seq) && audit->found[at] != audit->readings[at])
-            differ(audit, "differs in the store", sink, seq, audit->readings[at], audit->found[at]);
+    for (size_t i = 0, end; i < audit->absent_count; i = end) {
+        uint64_t seq = audit->absent[i].seq, lost = 0;
+        for (end = i; end < audit->absent_count && audit->absent[end].seq == seq; end++) {
+            const struct audit_absent *absent = &audit->absent[end];
+            row_of(audit, seq)->sinks[audit->store].absent[absent->reason] += absent->readings;
+            lost += absent->reason == ABSENT_LOST ? absent->readings : 0;
+        }
+        if (lost)
+            differ(audit, "misses", sink, seq, audit->absent[i].expected,
+                   audit->absent[i].expected - lost);
     }
 }
 

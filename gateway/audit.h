@@ -1,23 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Invariant 9, message by message: what the raw log holds has exactly one fate in the reading log, and
- * what a sink confirmed is told by vendor and UTC day of receive. Filled in this order: batches, letters
- * of sinks, messages, then the rows of a store. About seven bytes for each message of the span. One
- * thread.
+ * each reading that a sink confirmed is in its store (audit_owed.h), told by vendor and UTC day of
+ * receive. Works window by window, so that memory is bounded whatever the logs hold; each is filled in
+ * this order: batches, what was decoded again, letters of sinks, messages, then one store after the
+ * other. One thread.
  */
 #ifndef TIDEGATE_AUDIT_H
 #define TIDEGATE_AUDIT_H
 
+#include "audit_owed.h"
 #include "cursors.h"
 #include "model/batch.h"
 #include "model/message.h"
 
 enum { AUDIT_SINKS_MAX = 32, AUDIT_DAYS_MAX = 4000, AUDIT_VENDORS_MAX = 4096 };
 
+/* Why a reading that was confirmed is not in the store. */
+enum absent_reason {
+    ABSENT_LOST, /* nothing explains it: a difference */
+    ABSENT_REPLACED, /* a later message has the same device, metric and time: the store keeps that one */
+    ABSENT_EXPIRED, /* older than what the store keeps */
+    ABSENT_REFUSED, /* the store did not take it: a dead letter */
+    ABSENT_REASONS
+};
+
+/* Readings. */
 struct audit_sink_counts {
-    uint64_t confirmed, parked, waiting; /* readings */
-    uint64_t
-        stored; /* of the confirmed ones, as the store itself has them; when it was looked at */
+    uint64_t confirmed, parked, waiting;
+    /* Of the confirmed ones, when the store was looked at. What was decoded again counts as it is now. */
+    uint64_t stored;
+    uint64_t absent[ABSENT_REASONS];
+    uint64_t extra;    /* rows that are of no reading: a difference */
+    uint64_t repeated; /* rows beyond the first: a difference only where each stands once */
+    uint64_t older;    /* as before they were decoded again: that replay went to another sink */
 };
 
 /* One vendor on one day. */
@@ -41,29 +57,68 @@ struct audit_difference {
 };
 
 struct audit;
-/* Numbers first_seq <= seq < end_seq. GW_ELIMIT: too many for the memory. `cursors` outlive it. */
-int audit_new(uint64_t first_seq, uint64_t end_seq, const struct cursor_list *cursors,
-              struct audit **out, struct err *err);
+/* `cursors` outlive it. */
+int audit_new(const struct cursor_list *cursors, struct audit **out, struct err *err);
 void audit_free(struct audit *audit); /* accepts null */
+
+/* ---- a window ---- */
+
+enum { AUDIT_WINDOW_MAX = 1 << 24 }; /* messages */
+/* Numbers first_seq <= seq < end_seq, at most AUDIT_WINDOW_MAX; what was known of others is forgotten,
+ * but for the sums and differences. */
+void audit_window(struct audit *audit, uint64_t first_seq, uint64_t end_seq);
+/* Memory of the window: whoever finds it large cuts before the batch at hand. */
+size_t audit_bytes(const struct audit *audit);
+void audit_cut(struct audit *audit, uint64_t end_seq);
+uint64_t audit_first(const struct audit *audit);
+uint64_t audit_end(const struct audit *audit);
 
 void audit_batch(struct audit *audit, const struct batch *batch);
 /* A damaged place of the reading log. */
 void audit_hidden(struct audit *audit, uint64_t first_seq, uint64_t count);
 /* The reading log ends there. */
 void audit_decoded_to(struct audit *audit, uint64_t next_seq);
-/* A store need not have what the reading log has of it: refused there, or decoded again since. */
-void audit_excuse(struct audit *audit, uint64_t first_seq, uint64_t last_seq);
+/* Readings that were decoded again. How many messages of the window were not known to be so. */
+uint64_t audit_again(struct audit *audit, const struct batch *batch);
+/* A reading of it was refused by the sink of that cursor. */
+void audit_refused(struct audit *audit, uint64_t seq, size_t cursor);
+/* Behind all of the above. */
+void audit_sealed(struct audit *audit);
 void audit_message(struct audit *audit, const struct message *message);
 /* A damaged place of the raw log. */
 void audit_lost(struct audit *audit, uint64_t first_seq, uint64_t count);
 
-/* Rows of a store, in any order; what lies outside of the span is passed over. `cursor`: its place
- * among the cursors. */
-void audit_store_begin(struct audit *audit, size_t cursor);
-void audit_store_row(struct audit *audit, uint64_t seq, struct bytes vendor, int64_t received_ms);
-/* Compare with what the sink confirmed. */
-void audit_store_compare(struct audit *audit);
+/* ---- a store ---- */
+
+/* `cursor`: its place among the cursors. What the rows tell in any order; of numbers that the sink has
+ * not confirmed nothing is asked. */
+void audit_store_begin(struct audit *audit, size_t cursor, const struct audit_rule *rule);
+/* A row; its hash: the low bits of that of audit_key.h. */
+void audit_store_row(struct audit *audit, uint64_t seq, const struct owed_row *row);
+/* The window's end for this store: what is below was confirmed. */
+uint64_t audit_store_end(const struct audit *audit);
+/* Rows and sum of the low 32 bits of their hashes that a store of this rule has for the messages
+ * first .. +count, when all is well. False: it cannot be told so simply. */
+bool audit_store_sum(const struct audit *audit, uint64_t first_seq, uint64_t count, uint64_t *rows,
+                     uint64_t *sum);
+/* It has exactly these. */
+void audit_store_all(struct audit *audit, uint64_t first_seq, uint64_t count);
+
+/* Readings that are not there, ascending; whoever knows why sets `reason`. Beyond a
+ * million nobody is asked: those are lost. */
+struct audit_absent {
+    uint64_t seq;
+    uint32_t hash; /* low bits */
+    uint32_t readings;
+    uint32_t expected; /* of its message */
+    enum absent_reason reason;
+};
+struct audit_absent *audit_store_judge(struct audit *audit, size_t *count);
+/* Into the sums and differences. */
+void audit_store_finish(struct audit *audit);
 bool audit_store_looked_at(const struct audit *audit, size_t cursor);
+
+/* ---- telling ---- */
 
 void audit_each(const struct audit *audit,
                 void (*each)(void *arg, const char *vendor, int64_t day,

@@ -1,43 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See audit_parquet.h. A day that changes while it is read is read again: the gateway that writes it
- * replaces small files by a large one, and both together would count twice.
+ * The audit's look into a folder of Parquet files. A day that changes while it is read is read again: the
+ * gateway that writes it replaces small files by a large one, and both together would count twice.
  */
-#include "cli/audit_parquet.h"
+#include "sinks/parquet/parquet.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "cli/auditing.h"
 #include "sinks/parquet/naming.h"
 #include "sinks/parquet/reader.h"
 
-enum { TRIES = 20 };
+enum { TRIES = 20, DAY_MS = 86400000 };
 
 struct found {
-    uint64_t seq;
-    int64_t received_ms;
-    uint32_t vendor; /* string of the day's texts */
+    uint64_t seq, hash;
 };
 
 /* What one day holds, until it is known that it did not change. */
 struct day {
-    const char *path;
-    uint64_t gateway;
+    char *path;
     struct found *rows;
     size_t count, capacity;
-    struct string_table vendors;
 };
 
-static void day_clear(struct day *day)
+struct looking {
+    struct audit *audit;
+    char *folder;
+    uint64_t gateway, first_seq, end_seq; /* files of other messages are passed over */
+    bool without_seq;                     /* hashes of keys without the sequence number */
+    void (*row)(struct looking *looking, const struct found *found);
+    struct day day;
+    int64_t oldest_day; /* of those that are there */
+    /* Explaining: of each absent reading its hash without sequence number, sorted by it. */
+    struct wanted {
+        uint64_t hash;
+        struct audit_absent *absent;
+    } * wanted;
+    size_t wanted_count, wanted_capacity;
+    int64_t keep_before_day; /* days before this one are not kept */
+};
+
+/* ---- files ---- */
+
+static void rows_take(struct looking *looking, const struct rows *rows)
 {
-    day->count = 0;
-    string_table_clear(&day->vendors);
+    struct day *day = &looking->day;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if (day->count == day->capacity) {
+            day->capacity = day->capacity ? 2 * day->capacity : 65536;
+            day->rows = mem_realloc(day->rows, day->capacity * sizeof *day->rows);
+        }
+        const struct audit_key key = {
+            .seq = looking->without_seq ? 0 : (uint64_t)rows->seq[i],
+            .vendor = string_table_at(&rows->strings, rows->text[TEXT_VENDOR][i]),
+            .device = string_table_at(&rows->strings, rows->text[TEXT_DEVICE][i]),
+            .metric = string_table_at(&rows->strings, rows->text[TEXT_METRIC][i]),
+            .ts_ms = rows->ts[i],
+        };
+        uint64_t seq = (uint64_t)rows->seq[i];
+        if (seq >= looking->first_seq && seq < looking->end_seq)
+            day->rows[day->count++] = (struct found){seq, audit_key_hash(&key)};
+    }
 }
 
-static int file_read(struct day *day, const char *name, struct err *err)
+static int file_read(struct looking *looking, const char *name, struct err *err)
 {
     struct parquet_reader *reader;
-    char *path = mem_printf("%s/%s", day->path, name);
+    char *path = mem_printf("%s/%s", looking->day.path, name);
     int rc = parquet_reader_open(&reader, &disk_real, path, err);
     free(path);
     if (rc)
@@ -47,18 +79,8 @@ static int file_read(struct day *day, const char *name, struct err *err)
     for (size_t group = 0; group < parquet_reader_groups(reader) && rc == 0; group++) {
         rows_clear(&rows);
         rc = parquet_reader_group(reader, group, &rows, err);
-        for (uint32_t i = 0; i < rows.count && rc == 0; i++) {
-            if (day->count == day->capacity) {
-                day->capacity = day->capacity ? 2 * day->capacity : 65536;
-                day->rows = mem_realloc(day->rows, day->capacity * sizeof *day->rows);
-            }
-            struct bytes vendor = string_table_at(&rows.strings, rows.text[TEXT_VENDOR][i]);
-            day->rows[day->count++] = (struct found){
-                .seq = (uint64_t)rows.seq[i],
-                .received_ms = rows.received[i],
-                .vendor = string_table_add(&day->vendors, vendor, 0),
-            };
-        }
+        if (rc == 0)
+            rows_take(looking, &rows);
     }
     rows_fini(&rows);
     parquet_reader_close(reader);
@@ -79,16 +101,19 @@ static bool is_within_other(const struct disk_names *names, size_t index,
     return false;
 }
 
-static int files_read(struct day *day, const struct disk_names *names, struct err *err)
+static int files_read(struct looking *looking, const struct disk_names *names, struct err *err)
 {
     struct file_range range;
     int rc = 0;
     for (size_t i = 0; i < names->count && rc == 0; i++)
-        if (file_name_parse(names->names[i], &range) && range.gateway == day->gateway &&
+        if (file_name_parse(names->names[i], &range) && range.gateway == looking->gateway &&
+            range.first_seq < looking->end_seq && range.last_seq >= looking->first_seq &&
             !is_within_other(names, i, &range))
-            rc = file_read(day, names->names[i], err);
+            rc = file_read(looking, names->names[i], err);
     return rc;
 }
+
+/* ---- days ---- */
 
 static bool same_names(const struct disk_names *a, const struct disk_names *b)
 {
@@ -99,58 +124,167 @@ static bool same_names(const struct disk_names *a, const struct disk_names *b)
 }
 
 /* 0; 1: it changed meanwhile. */
-static int day_try(struct day *day, struct err *err)
+static int day_try(struct looking *looking, struct err *err)
 {
     struct disk_names before = {0}, after = {0};
-    int rc = disk_real.list(&disk_real, day->path, &before);
+    const char *path = looking->day.path;
+    looking->day.count = 0;
+    int rc = disk_real.list(&disk_real, path, &before);
     if (rc == -ENOENT)
         return 0; /* retention took the day */
     if (rc < 0)
-        return err_set(err, GW_EIO, "folder %s: %s", day->path, strerror(-rc));
-    day_clear(day);
-    int read = files_read(day, &before, err);
-    rc = disk_real.list(&disk_real, day->path, &after);
+        return err_set(err, GW_EIO, "folder %s: %s", path, strerror(-rc));
+    int read = files_read(looking, &before, err);
+    rc = disk_real.list(&disk_real, path, &after);
     bool same = rc == 0 && same_names(&before, &after);
     disk_names_fini(&before);
     disk_names_fini(&after);
     return same ? read : 1;
 }
 
-static int day_read(struct audit *audit, struct day *day, struct err *err)
+static int day_read(struct looking *looking, struct err *err)
 {
     int rc = 1;
     for (int i = 0; i < TRIES && rc == 1; i++)
-        rc = day_try(day, err);
+        rc = day_try(looking, err);
     if (rc == 1)
-        return err_set(err, GW_EIO, "folder %s changes all the time: try again", day->path);
-    for (size_t i = 0; i < day->count && rc == 0; i++)
-        audit_store_row(audit, day->rows[i].seq,
-                        string_table_at(&day->vendors, day->rows[i].vendor),
-                        day->rows[i].received_ms);
+        return err_set(err, GW_EIO, "folder %s changes all the time: try again", looking->day.path);
+    for (size_t i = 0; i < looking->day.count && rc == 0; i++)
+        looking->row(looking, &looking->day.rows[i]);
     return rc;
 }
 
-int audit_parquet(struct audit *audit, const char *folder, struct identity gateway, struct err *err)
+/* Days whose readings cannot be of the span are looked at, too, since clocks of devices are wrong. */
+static int days_read(struct looking *looking, struct err *err)
 {
     struct disk_names days = {0};
-    struct day day = {.gateway = gateway.bits};
     int64_t number;
-    string_table_init(&day.vendors);
-    int rc = disk_real.list(&disk_real, folder, &days);
+    int rc = disk_real.list(&disk_real, looking->folder, &days);
     if (rc < 0)
-        rc = err_set(err, rc == -ENOENT ? GW_ENOENT : GW_EIO, "folder %s: %s", folder,
+        rc = err_set(err, rc == -ENOENT ? GW_ENOENT : GW_EIO, "folder %s: %s", looking->folder,
                      strerror(-rc));
+    looking->oldest_day = INT64_MAX;
     for (size_t i = 0; i < days.count && rc == 0; i++) {
         if (!day_name_parse(days.names[i], &number))
             continue;
-        char *path = mem_printf("%s/%s", folder, days.names[i]);
-        day.path = path;
-        day_clear(&day);
-        rc = day_read(audit, &day, err);
-        free(path);
+        looking->oldest_day = number < looking->oldest_day ? number : looking->oldest_day;
+        looking->day.path = mem_printf("%s/%s", looking->folder, days.names[i]);
+        rc = day_read(looking, err);
+        free(looking->day.path);
     }
-    free(day.rows);
-    string_table_fini(&day.vendors);
     disk_names_fini(&days);
+    return rc;
+}
+
+/* ---- why something is absent ---- */
+
+static void on_absent(void *arg, struct audit_absent *absent, const struct audit_key *key,
+                      int64_t received_ms)
+{
+    struct looking *looking = arg;
+    struct audit_key other = *key;
+    (void)received_ms;
+    other.seq = 0;
+    if (day_of_ms(key->ts_ms) < looking->keep_before_day) {
+        absent->reason = ABSENT_EXPIRED;
+        return;
+    }
+    if (looking->wanted_count == looking->wanted_capacity) {
+        looking->wanted_capacity = looking->wanted_capacity ? 2 * looking->wanted_capacity : 1024;
+        looking->wanted =
+            mem_realloc(looking->wanted, looking->wanted_capacity * sizeof *looking->wanted);
+    }
+    looking->wanted[looking->wanted_count++] = (struct wanted){audit_key_hash(&other), absent};
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct wanted *left = a, *right = b;
+    return (left->hash > right->hash) - (left->hash < right->hash);
+}
+
+/* The same device, metric and time, from another message: of two decodings the newer one stays. */
+static void on_other_row(struct looking *looking, const struct found *found)
+{
+    const struct wanted key = {.hash = found->hash};
+    struct wanted *at = bsearch(&key, looking->wanted, looking->wanted_count, sizeof key, by_hash);
+    if (at == NULL)
+        return;
+    while (at > looking->wanted && at[-1].hash == found->hash)
+        at--;
+    for (; at < looking->wanted + looking->wanted_count && at->hash == found->hash; at++)
+        if (at->absent->seq != found->seq)
+            at->absent->reason = ABSENT_REPLACED;
+}
+
+static void on_row(struct looking *looking, const struct found *found)
+{
+    /* Merged files hold rows of several generations. */
+    const struct owed_row row = {.hash = (uint32_t)found->hash};
+    audit_store_row(looking->audit, found->seq, &row);
+}
+
+/* Which days `keep` and `keep_size` of the sink have removed. */
+static void kept_find(struct auditing *auditing, size_t cursor, struct looking *looking,
+                      const struct parquet_sink_options *options)
+{
+    char text[CLOCK_TEXT_SIZE];
+    looking->keep_before_day = INT64_MIN;
+    if (options->keep_ms)
+        looking->keep_before_day = day_of_ms(clock_wall_ms() - options->keep_ms);
+    if (options->keep_bytes && looking->oldest_day != INT64_MAX &&
+        looking->oldest_day > looking->keep_before_day)
+        looking->keep_before_day = looking->oldest_day;
+    if (looking->keep_before_day == INT64_MIN)
+        return;
+    clock_format_ms(looking->keep_before_day * DAY_MS, text);
+    snprintf(auditing->expired[cursor], sizeof auditing->expired[cursor],
+             "`keep` of the sink leaves nothing from before %.10s", text);
+}
+
+static int absent_explain(struct auditing *auditing, struct looking *looking,
+                          struct audit_absent *absent, size_t count, struct err *err)
+{
+    int rc = audit_logs_explain(auditing, absent, count, on_absent, looking, err);
+    if (rc || looking->wanted_count == 0)
+        return rc;
+    qsort(looking->wanted, looking->wanted_count, sizeof *looking->wanted, by_hash);
+    looking->without_seq = true;
+    looking->row = on_other_row;
+    looking->first_seq = 0;
+    looking->end_seq = UINT64_MAX;
+    return days_read(looking, err);
+}
+
+int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err)
+{
+    static const struct audit_rule rule = {.exact = true};
+    const struct parquet_sink_options *options = auditing_sink(auditing, cursor)->options;
+    const char *path = options->path;
+    struct looking looking = {
+        .audit = auditing->audit,
+        .folder =
+            path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", auditing->options->data, path),
+        .gateway = journal_identity(auditing->raw).bits,
+        .row = on_row,
+    };
+    size_t count;
+    audit_store_begin(auditing->audit, cursor, &rule);
+    looking.first_seq = audit_first(auditing->audit);
+    looking.end_seq = audit_end(auditing->audit);
+    int rc = days_read(&looking, err);
+    if (rc == GW_ENOENT && auditing->cursors.files[cursor].state.next_seq <= 1)
+        rc = 0; /* nothing was written yet */
+    if (rc == 0) {
+        struct audit_absent *absent = audit_store_judge(auditing->audit, &count);
+        if (count) {
+            kept_find(auditing, cursor, &looking, options);
+            rc = absent_explain(auditing, &looking, absent, count, err);
+        }
+        audit_store_finish(auditing->audit);
+    }
+    free(looking.day.rows);
+    free(looking.wanted);
+    free(looking.folder);
     return rc;
 }

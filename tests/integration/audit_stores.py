@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`tidegate audit` against the stores themselves: what is taken out of ClickHouse or Kafka is named by its numbers, and
+what is complete is told to be so, also after replays, new decodings and retention."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import gateway as lib  # noqa: E402
+from clickhouse import ClickHouse  # noqa: E402
+from clickhouse_gateway import both  # noqa: E402
+from gateway import wait_until  # noqa: E402
+from replays import ReplayGateway  # noqa: E402
+
+
+def audit(gateway, *options, check=0):
+    """Rows, differences, remarks."""
+    result = gateway.verb("audit", "--data", gateway.data, "--config", os.path.join(gateway.folder, "tidegate.yaml"), "--json", *options,
+                          check=check, seconds=120)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    return ([line for line in lines if "day" in line], [line for line in lines if "differs" in line],
+            [line for line in lines if "expired" in line or "not_asked" in line])
+
+
+def total(rows, sink, name):
+    return sum(row["sinks"][sink].get(name, 0) for row in rows)
+
+
+def ranges(differences):
+    return [(line["sink"], line["differs"], line["first_seq"], line["last_seq"], line["expected"] - line["found"])
+            for line in differences]
+
+
+def demand_equal(rows, differences, sink):
+    """Everything that was confirmed is there, and that is all."""
+    assert differences == [], differences
+    assert total(rows, sink, "confirmed") > 0
+    for row in rows:
+        counts = row["sinks"][sink]
+        assert counts["confirmed"] == row["readings"] == counts["stored"] + counts["replaced"], (sink, row)
+        assert counts["missing"] == counts["extra"] == counts["expired"] == counts["waiting"] == 0, (sink, row)
+
+
+# ---- ClickHouse ----
+
+def sink_of(server):
+    return {"type": "clickhouse", "url": server.url(), "flush_age": "300ms"}
+
+
+def delete(server, where):
+    """As an operator's mistake would."""
+    server.send(f"ALTER TABLE readings DELETE WHERE {where}")
+    wait_until("the mutation is done", lambda: server.value("SELECT count() FROM system.mutations WHERE NOT is_done") == 0,
+               60)
+
+
+@both
+def rows_that_are_gone_from_clickhouse_are_named(version):
+    with ClickHouse(version) as server, ReplayGateway(sink_of(server)) as gateway:
+        server.create_tables()
+        gateway.start()
+        gateway.sim("--count", "6000", "--rate", "max", "--meters", "300", "--garbage", "20", "--duplicates", "5")
+        gateway.settled()
+        rows, differences, _ = audit(gateway)
+        demand_equal(rows, differences, "clickhouse")
+        demand_equal(rows, differences, "parquet")
+        server.send("OPTIMIZE TABLE readings FINAL")  # of two with one key the later stays
+        rows, differences, _ = audit(gateway)
+        demand_equal(rows, differences, "clickhouse")
+        assert total(rows, "clickhouse", "replaced") > 0, "duplicates were sent"
+
+        gone = server.value("SELECT count() FROM readings WHERE seq BETWEEN 2000 AND 2300 OR seq = 5000")
+        delete(server, "(seq BETWEEN 2000 AND 2300) OR seq = 5000")
+        rows, differences, _ = audit(gateway, check=65)
+        assert {line["sink"] for line in differences} == {"clickhouse"}, differences
+        assert sum(lost[4] for lost in ranges(differences)) == gone == total(rows, "clickhouse", "missing"), differences
+        assert all(2000 <= lost[2] <= lost[3] <= 2300 or lost[2] == lost[3] == 5000 for lost in ranges(differences))
+        assert all(row["sinks"]["parquet"]["missing"] == 0 for row in rows)
+
+        # One metric of many messages, and a row that nobody sent.
+        server.send("INSERT INTO readings SELECT * REPLACE ('x' AS device) FROM readings WHERE seq = 100 LIMIT 1"
+                     if version != "18.16" else
+                     "INSERT INTO readings SELECT vendor, 'x', metric, ts, ts_ms, value, unit, scale, quality, flags, "
+                     "time_source, seq, received, received_ms, gateway, version FROM readings WHERE seq = 100 LIMIT 1")
+        rows, differences, _ = audit(gateway, check=65)
+        assert ("clickhouse", "has what nobody sent", 100, 100, -1) in ranges(differences), differences
+
+        gateway.replay("--sink", "clickhouse")
+        rows, differences, _ = audit(gateway, check=65)
+        assert ranges(differences) == [("clickhouse", "has what nobody sent", 100, 100, -1)], differences
+        assert total(rows, "clickhouse", "missing") == 0
+
+
+@both
+def what_was_decoded_again_is_compared_too(version):
+    with ClickHouse(version) as server, ReplayGateway(sink_of(server)) as gateway:
+        server.create_tables()
+        gateway.start()
+        gateway.publish_meters(1, 30)
+        gateway.settled(messages=30)
+        gateway.write_mapping(volume="m3", second="level")
+        gateway.reload()
+        gateway.replay("--decode-again", "--sink", "clickhouse")
+        gateway.replay("--decode-again", "--sink", "parquet", "--device", "00000003")
+        rows, differences, _ = audit(gateway)
+        assert differences == [], differences
+        assert total(rows, "clickhouse", "stored") == 90 and total(rows, "parquet", "stored") == 60, rows
+        assert total(rows, "parquet", "older") == 58 and total(rows, "clickhouse", "older") == 0, rows
+        # Of the new decoding and of the old one.
+        delete(server, "(seq = 7 AND metric = 'level') OR (seq = 9 AND metric = 'pressure')")
+        rows, differences, _ = audit(gateway, check=65)
+        assert [lost[0::2] for lost in ranges(differences)] == [("clickhouse", 7, 1), ("clickhouse", 9, 1)], differences
+        assert total(rows, "clickhouse", "missing") == 2
+
+
+def test_what_the_store_no_longer_keeps_is_no_loss():
+    with ClickHouse("26.7") as server, ReplayGateway(sink_of(server)) as gateway:
+        server.create_tables()
+        gateway.start()
+        for day in (1, 2, 3):
+            gateway.publish(f"v1/aqua/d{day}/json",
+                            json.dumps({"time": f"2026-11-0{day}T08:00:00Z", "volume.total": day}).encode(), "-q", "1")
+        gateway.settled(messages=3)
+        server.send("ALTER TABLE readings DROP PARTITION 20261101")
+        rows, differences, remarks = audit(gateway)
+        assert differences == [] and total(rows, "clickhouse", "expired") == 1, (rows, differences)
+        assert "2026-11-02" in remarks[0]["expired"], remarks
+        server.send("ALTER TABLE readings DROP PARTITION 20261103")  # not the oldest: nothing explains it
+        rows, differences, _ = audit(gateway, check=65)
+        assert ranges(differences) == [("clickhouse", "misses", 3, 3, 1)], differences
+        # Without the server: not proved, and said so.
+        server.stop()
+        rows, differences, remarks = audit(gateway, check=69)
+        assert differences == [] and remarks[0]["sink"] == "clickhouse" and "stored" not in rows[0]["sinks"]["clickhouse"]
+        assert audit(gateway, "--logs-only")[1] == []
+
+
+if __name__ == "__main__":
+    lib.run(dict(globals()))
