@@ -78,8 +78,7 @@ int cli_finish(int code)
 
 /* ---- help ---- */
 
-/* What stands for the value in the help. */
-static void value_name(const struct option *row, struct buffer *out)
+void cli_value_name(const struct option *row, struct buffer *out)
 {
     static const char *const names[] = {
         [OPTION_INT] = "N",          [OPTION_SIZE] = "SIZE", [OPTION_DURATION] = "TIME",
@@ -98,7 +97,7 @@ static void row_help(const struct option *row, struct buffer *out)
 {
     struct buffer left = {0}, right = {0};
     buffer_printf(&left, "  --%s", row->name);
-    value_name(row, &left);
+    cli_value_name(row, &left);
     buffer_u8(&left, '\0');
     buffer_add_text(&right, row->help);
     if (row->def && row->type != OPTION_BOOL)
@@ -129,6 +128,17 @@ static int help_print(const struct cli_command *command)
     cli_print(buffer_bytes(&out));
     buffer_fini(&out);
     return cli_finish(EXIT_CODE_OK);
+}
+
+/* ---- visiting ---- */
+
+static cli_visitor *visitor_now;
+static void *visitor_arg;
+
+void cli_visit(cli_visitor *visitor, void *arg)
+{
+    visitor_now = visitor;
+    visitor_arg = arg;
 }
 
 /* ---- parsing ---- */
@@ -187,6 +197,10 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *ta
 {
     bool options = true;
     int code = CLI_GO;
+    if (visitor_now) {
+        visitor_now(visitor_arg, command);
+        return EXIT_CODE_OK;
+    }
     *arguments = (struct cli_arguments){0};
     option_defaults(rows_of(command), target);
     for (int i = 1; i < argc && code == CLI_GO; i++) {
@@ -226,6 +240,11 @@ int cli_dispatch(const char *verb, const char *summary, const struct cli_action 
                  char **argv)
 {
     size_t prefix = strlen(verb) + 1;
+    if (visitor_now) {
+        for (const struct cli_action *action = actions; action->command; action++)
+            visitor_now(visitor_arg, action->command);
+        return EXIT_CODE_OK;
+    }
     if (argc < 2) {
         actions_help(verb, summary, actions);
         return EXIT_CODE_USAGE;

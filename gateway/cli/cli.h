@@ -98,6 +98,15 @@ struct cli_action {
 int cli_dispatch(const char *verb, const char *summary, const struct cli_action *actions, int argc,
                  char **argv);
 
+/* For those who tell of all commands (manual, completion): while a visitor is set, cli_parse and
+ * cli_dispatch show it their commands and do nothing else; null ends that. */
+typedef void cli_visitor(void *arg, const struct cli_command *command);
+void cli_visit(cli_visitor *visitor, void *arg);
+/* Every command of every verb, in the order of the table of verbs. */
+void cli_each_command(cli_visitor *visitor, void *arg);
+/* What stands for an option's value, with a blank before it: " HOST:PORT", " hold|park", or nothing. */
+void cli_value_name(const struct option *row, struct buffer *out);
+
 /* "tidegate VERB: sentence" on standard error; returns `code`. */
 int cli_fail(const char *verb, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -131,6 +140,8 @@ int verb_audit(int argc, char **argv);
 int verb_clickhouse(int argc, char **argv);
 int verb_lane(int argc, char **argv);
 int verb_vendor(int argc, char **argv);
+int verb_manual(int argc, char **argv);
+int verb_completion(int argc, char **argv);
 int verb_version(int argc, char **argv);
 
 /* The program: finds the verb and runs it. */

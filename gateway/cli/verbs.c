@@ -32,8 +32,46 @@ static const struct verb verbs[] = {
     {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
     {"lane", verb_lane, "List where the sinks stand, and remove cursors without a sink."},
     {"vendor", verb_vendor, "Who may log in for which vendor: users, passwords, what they may do."},
+    {"manual", verb_manual, "Print the manual pages."},
+    {"completion", verb_completion, "Print what completes this program's words in a shell."},
     {"version", verb_version, "Print the version."},
 };
+
+/* Each command once: `seen` holds those of one verb. */
+enum { COMMANDS_MAX = 16 };
+struct once {
+    cli_visitor *visitor;
+    void *arg;
+    const struct cli_command *seen[COMMANDS_MAX];
+    size_t count;
+};
+
+static void visit_once(void *arg, const struct cli_command *command)
+{
+    struct once *once = arg;
+    for (size_t i = 0; i < once->count; i++)
+        if (once->seen[i] == command)
+            return;
+    gw_assert(once->count < COMMANDS_MAX);
+    once->seen[once->count++] = command;
+    once->visitor(once->arg, command);
+}
+
+/* A verb that has a command of its own and actions beside it shows these when it is given a word. */
+void cli_each_command(cli_visitor *visitor, void *arg)
+{
+    for (size_t i = 0; i < array_count(verbs); i++) {
+        char name[32], word[] = "action";
+        char *words[] = {name, word, NULL};
+        struct once once = {.visitor = visitor, .arg = arg};
+        snprintf(name, sizeof name, "%s", verbs[i].name);
+        for (int argc = 1; argc <= 2; argc++) {
+            cli_visit(visit_once, &once);
+            verbs[i].run(argc, words);
+            cli_visit(NULL, NULL);
+        }
+    }
+}
 
 static int help_print(FILE *file)
 {

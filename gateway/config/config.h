@@ -159,4 +159,21 @@ void config_free(struct config *config); /* accepts null */
 /* The reference: every option of every table with type, range, default and sentence. */
 void config_reference(struct buffer *out);
 
+/* A key whose value is a list or a mapping; ends with a null name. */
+struct config_extra {
+    const char *name, *shape, *help;
+};
+/* The same in parts, for the manual: the options of the top level, then each section, list, codec and
+ * sink. False behind the last. */
+enum config_part_kind { PART_TOP, PART_SECTION, PART_LIST, PART_CODEC, PART_SINK };
+struct config_part {
+    enum config_part_kind kind;
+    const char *name, *help;
+    const struct option *rows;        /* null: a mapping that the codec's README describes */
+    const struct config_extra *extra; /* of a list: keys that no row can describe; may be null */
+};
+bool config_part_at(size_t index, struct config_part *out);
+/* "1h to 7d", for a row that has bounds; appends nothing for others. */
+void config_bounds(const struct option *row, struct buffer *out);
+
 #endif

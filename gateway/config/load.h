@@ -52,9 +52,6 @@ extern const struct config_section config_sections[]; /* ends with a null name *
 extern const struct option config_top_rows[];         /* target: struct config */
 
 /* A list is a sequence of mappings; rows describe one entry, `extra` the keys that no row can. */
-struct config_extra {
-    const char *name, *shape, *help;
-};
 struct config_list {
     const char *name;
     const struct option *rows;

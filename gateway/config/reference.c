@@ -35,6 +35,15 @@ static void bound_print(enum option_type type, int64_t value, struct buffer *out
     }
 }
 
+void config_bounds(const struct option *row, struct buffer *out)
+{
+    if (row->min == 0 && row->max == 0)
+        return;
+    bound_print(row->type, row->min, out);
+    buffer_add_text(out, " to ");
+    bound_print(row->type, row->max, out);
+}
+
 static void type_print(const struct option *row, struct buffer *out)
 {
     static const char *const names[] = {
@@ -56,9 +65,7 @@ static void type_print(const struct option *row, struct buffer *out)
     if (row->type == OPTION_ADDRESS || (row->min == 0 && row->max == 0))
         return;
     buffer_add_text(out, ", ");
-    bound_print(row->type, row->min, out);
-    buffer_add_text(out, " to ");
-    bound_print(row->type, row->max, out);
+    config_bounds(row, out);
 }
 
 /* A default that YAML would take for something else stands in quotes. */
@@ -137,4 +144,35 @@ void config_reference(struct buffer *out)
         buffer_printf(out, "\n# Sink `type: %s`: %s\n", sink_at(i)->name, sink_at(i)->summary);
         list_rows_print(sink_at(i)->options, out);
     }
+}
+
+/* ---- in parts ---- */
+
+bool config_part_at(size_t index, struct config_part *out)
+{
+    if (index-- == 0) {
+        *out = (struct config_part){PART_TOP, "", "", config_top_rows, NULL};
+        return true;
+    }
+    for (const struct config_section *section = config_sections; section->name; section++)
+        if (index-- == 0) {
+            *out = (struct config_part){PART_SECTION, section->name, section->help, section->rows,
+                                        NULL};
+            return true;
+        }
+    for (const struct config_list *list = config_lists; list->name; list++)
+        if (index-- == 0) {
+            *out = (struct config_part){PART_LIST, list->name, list->help, list->rows, list->extra};
+            return true;
+        }
+    for (size_t i = 0; codec_at(i); i++)
+        if (index-- == 0) {
+            *out = (struct config_part){PART_CODEC, codec_at(i)->name, codec_at(i)->summary,
+                                        codec_at(i)->options, NULL};
+            return true;
+        }
+    const struct sink_type *sink = sink_at(index);
+    if (sink)
+        *out = (struct config_part){PART_SINK, sink->name, sink->summary, sink->options, NULL};
+    return sink != NULL;
 }
