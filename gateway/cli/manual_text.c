@@ -57,7 +57,7 @@ static void literal(struct manual *manual, const char *text)
 
 void manual_head(struct manual *manual, const char *title, const char *section)
 {
-    buffer_add_text(&manual->out, ".\\\" From the program's own tables: `tidegate manual`.\n");
+    buffer_add_text(&manual->out, ".\\\" Made by the program itself, from its own tables: tidegate manual\n");
     if (manual->translation) /* where lines of Chinese may be broken */
         buffer_add_text(&manual->out, ".if \\n(.g .do mso zh.tmac\n");
     buffer_printf(&manual->out, ".TH %s %s \"\" \"Tidegate " TIDEGATE_VERSION "\"\n", title,
