@@ -9,6 +9,10 @@
 
 #include "sinks/parquet/reader.h"
 
+/* The rows of a replay are picked in the order of the file out of the order of arrival: each is a miss
+ * of the cache in every column, unless it is asked for in time. */
+enum { AHEAD = 16 };
+
 struct overlaying {
     struct parquet_reader *reader; /* null: no file */
     size_t next_group;
@@ -69,6 +73,8 @@ static int emit(struct overlaying *at, struct rows_copier *from, uint32_t row, s
 /* The next row of the replay; those of one key are of one message, and all stand. */
 static int take_new(struct overlaying *at, struct err *err)
 {
+    if (at->overlay->count - at->next > AHEAD)
+        rows_prefetch(at->overlay->rows, at->overlay->order[at->next + AHEAD]);
     uint32_t row = at->overlay->order[at->next++];
     if (!overlay_withdrawn(at->overlay->rows, row))
         return emit(at, &at->from_new, row, err);

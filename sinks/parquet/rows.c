@@ -134,6 +134,19 @@ static uint32_t copy_text(struct rows_copier *copier, uint32_t text)
     return *number;
 }
 
+void rows_prefetch(const struct rows *rows, uint32_t row)
+{
+    gw_assert(row < rows->count);
+    for (int i = 0; i < TEXT_COUNT; i++)
+        __builtin_prefetch(&rows->text[i][row]);
+    __builtin_prefetch(&rows->ts[row]);
+    __builtin_prefetch(&rows->value[row]);
+    __builtin_prefetch(&rows->seq[row]);
+    __builtin_prefetch(&rows->received[row]);
+    __builtin_prefetch(&rows->scale[row]);
+    __builtin_prefetch(&rows->has_value[row]);
+}
+
 void rows_copy(struct rows_copier *copier, uint32_t row)
 {
     const struct rows *from = copier->from;

@@ -64,6 +64,8 @@ void rows_copier_begin(struct rows_copier *copier, struct rows *to, const struct
 void rows_copier_fini(struct rows_copier *copier);
 /* Adds row `row` of `from`. Exact decimals become doubles where `to` wants them, never the other way. */
 void rows_copy(struct rows_copier *copier, uint32_t row);
+/* That row will be wanted in a moment. */
+void rows_prefetch(const struct rows *rows, uint32_t row);
 
 /* The rows of a batch whose ts lies in the UTC day, but for those with a string above text_max. */
 void rows_add_batch(struct rows *rows, const struct batch *batch, int64_t day, size_t text_max,
