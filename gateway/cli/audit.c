@@ -48,7 +48,7 @@ static const struct option audit_rows[] = {
      .type = OPTION_SIZE,
      .offset = AT(memory_bytes),
      .def = "512MiB",
-     .min = 1 << 20,
+     .min = 64 << 10,
      .max = INT64_C(1) << 40,
      .help = "For the readings that are compared at once, about; what is more takes further passes "
              "over the stores."},
@@ -115,6 +115,7 @@ static const struct {
 } stores[] = {
     {&sink_parquet, audit_parquet},
     {&sink_clickhouse, audit_clickhouse},
+    {&sink_kafka, audit_kafka},
 };
 
 /* A store that failed once is not asked for the next windows. */

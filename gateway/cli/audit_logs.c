@@ -128,8 +128,11 @@ static int on_raw(struct auditing *auditing, const struct extent *extent)
         return 0;
     record_reader_init(&reader, extent);
     while ((rc = record_reader_next(&reader, &kind, &message, &session)) == 1)
-        if (kind == RECORD_MESSAGE)
+        if (kind == RECORD_MESSAGE) {
             audit_message(auditing->audit, &message);
+            if (auditing->received_from_ms == 0) /* receive times never fall */
+                auditing->received_from_ms = message.received_ms;
+        }
     return rc;
 }
 
@@ -192,6 +195,7 @@ static int whole_read(struct auditing *auditing, const struct folder_log *log,
 int audit_logs_read(struct auditing *auditing, uint64_t first_seq, struct err *err)
 {
     uint64_t left = auditing->end_seq - first_seq;
+    auditing->received_from_ms = 0;
     audit_window(auditing->audit, first_seq,
                  first_seq + (left < AUDIT_WINDOW_MAX ? left : AUDIT_WINDOW_MAX));
     int rc = log_walk(auditing, auditing->readings, first_seq, on_readings, audit_hidden, err);

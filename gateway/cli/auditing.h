@@ -29,6 +29,7 @@ struct auditing {
     struct audit *audit;
     uint64_t first_seq, end_seq; /* of the span */
     uint64_t again, hidden;      /* messages */
+    int64_t received_from_ms;    /* the earliest of the window; 0: none */
     /* Of each cursor: why its store could not be asked; "" when it was, or nobody said where it is. */
     char unasked[AUDIT_SINKS_MAX][512];
     /* Of each cursor: what its store no longer keeps, for people; "": everything is kept. */

@@ -9,6 +9,7 @@
 
 #include "sinks/kafka/flight.h"
 #include "sinks/kafka/options.h"
+#include "sinks/kafka/partition.h"
 #include "sinks/kafka/producer.h"
 
 /* A slice: large enough to pay, small enough to stay in the cache while it is copied. */
@@ -23,8 +24,5 @@ void records_fill(struct records *records, const struct flight *flight, const ui
 /* One record: value and key, valid until the next call. */
 void records_one(struct records *records, const struct flight *flight, uint64_t ref,
                  struct bytes *key, struct bytes *value);
-
-/* As Kafka's own clients place a key. */
-int32_t partition_of_key(struct bytes key, int32_t partitions);
 
 #endif

@@ -8,16 +8,31 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
+import kafka_gateway  # noqa: E402
 from clickhouse import ClickHouse  # noqa: E402
 from clickhouse_gateway import both  # noqa: E402
-from gateway import wait_until  # noqa: E402
+from gateway import Skip, wait_until  # noqa: E402
+from kafka import Kafka, copy_records, kafka_missing, reading  # noqa: E402
 from replays import ReplayGateway  # noqa: E402
 
 
-def audit(gateway, *options, check=0):
+def configuration(gateway, **changes):
+    """Its file, with other words in it."""
+    with open(os.path.join(gateway.folder, "tidegate.yaml"), encoding="utf-8") as file:
+        text = file.read()
+    for old, new in changes.get("words", {}).items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path = os.path.join(gateway.folder, "audited.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def audit(gateway, *options, check=0, **changes):
     """Rows, differences, remarks."""
-    result = gateway.verb("audit", "--data", gateway.data, "--config", os.path.join(gateway.folder, "tidegate.yaml"), "--json", *options,
-                          check=check, seconds=120)
+    result = gateway.verb("audit", "--data", gateway.data, "--config", configuration(gateway, **changes), "--json",
+                          *options, check=check, seconds=120)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return ([line for line in lines if "day" in line], [line for line in lines if "differs" in line],
             [line for line in lines if "expired" in line or "not_asked" in line])
@@ -65,6 +80,7 @@ def rows_that_are_gone_from_clickhouse_are_named(version):
         rows, differences, _ = audit(gateway)
         demand_equal(rows, differences, "clickhouse")
         demand_equal(rows, differences, "parquet")
+        assert audit(gateway, "--memory", "64KiB")[:2] == (rows, differences), "in several windows"
         server.send("OPTIMIZE TABLE readings FINAL")  # of two with one key the later stays
         rows, differences, _ = audit(gateway)
         demand_equal(rows, differences, "clickhouse")
@@ -134,6 +150,76 @@ def test_what_the_store_no_longer_keeps_is_no_loss():
         rows, differences, remarks = audit(gateway, check=69)
         assert differences == [] and remarks[0]["sink"] == "clickhouse" and "stored" not in rows[0]["sinks"]["clickhouse"]
         assert audit(gateway, "--logs-only")[1] == []
+
+
+# ---- Kafka ----
+
+def test_records_that_are_gone_from_the_topic_are_named_and_retention_is_told():
+    if kafka_missing():
+        raise Skip(kafka_missing())
+    with Kafka() as kafka:
+        topics = kafka_gateway.topics(kafka, "a")
+        topic = topics["topic_readings"]
+        sink = {"type": "kafka", "brokers": kafka.address, **kafka_gateway.QUICK, **topics}
+        with ReplayGateway(sink, parquet=None) as gateway:
+            gateway.start()
+            gateway.sim("--count", "3000", "--rate", "max", "--meters", "300", "--garbage", "20", "--duplicates", "5")
+            gateway.settled()
+            rows, differences, _ = audit(gateway)
+            demand_equal(rows, differences, "kafka")
+            live = kafka.records(topic, committed=True)
+
+            # A copy of the topic, in which some are missing and one stands twice.
+            seq = {record[:2]: reading(record.value)["seq"] for record in live}
+            kept = [record for record in live if not 1000 <= seq[record[:2]] <= 1100 and seq[record[:2]] != 2000]
+            twice = next(record for record in kept if seq[record[:2]] > 2500)
+            kafka.create_topic("short")
+            copy_records(kafka.address, "short", kept + [twice])
+            rows, differences, _ = audit(gateway, check=65, words={topic: "short"})
+            lost = ranges(differences)
+            assert sum(one[4] for one in lost) == len(live) - len(kept) == total(rows, "kafka", "missing"), lost
+            assert all(1000 <= one[2] <= one[3] <= 1100 or one[2] == one[3] == 2000 for one in lost), lost
+            assert total(rows, "kafka", "repeated") == 1, rows
+            words = {topic: "short", '"type": "kafka"': '"type": "kafka", "delivery": "exactly_once"'}
+            _, differences, _ = audit(gateway, check=65, words=words)
+            assert ("kafka", "has twice") in [one[:2] for one in ranges(differences)], differences
+
+            # A replay is no second copy, and stands for what was lost.
+            gateway.replay("--sink", "kafka")
+            rows, differences, _ = audit(gateway)
+            demand_equal(rows, differences, "kafka")
+            assert total(rows, "kafka", "repeated") == 0, rows
+
+            # Retention takes the beginning of each partition, and the replay's records are not asked to help.
+            kafka.delete_records(topic, kafka.offsets(topic))
+            rows, differences, remarks = audit(gateway)
+            assert differences == [] and total(rows, "kafka", "expired") == len(live), (differences, rows)
+            assert "retention" in remarks[0]["expired"], remarks
+            kafka.stop()
+            _, _, remarks = audit(gateway, check=69)
+            assert remarks[0]["sink"] == "kafka" and "not_asked" in remarks[0], remarks
+
+
+def test_transactions_are_read_as_committed_and_each_reading_stands_once():
+    if kafka_missing():
+        raise Skip(kafka_missing())
+    with Kafka() as kafka:
+        topics = kafka_gateway.topics(kafka, "e")
+        kafka_gateway.position_topic(kafka, topics)
+        sink = {"type": "kafka", "brokers": kafka.address, "delivery": "exactly_once", **kafka_gateway.QUICK, **topics}
+        with ReplayGateway(sink, parquet=None) as gateway:
+            gateway.start()
+            sim = gateway.sim_start("--count", "4000", "--rate", "1500", "--meters", "300", "--patience", "60s")
+            wait_until("records flow", lambda: gateway.status()["received"] > 1000)
+            gateway.kill()  # a transaction is given up
+            gateway.start()
+            for _ in range(2):  # beside live traffic
+                assert audit(gateway)[1] == []
+            assert sim.communicate(timeout=60) and sim.returncode == 0
+            gateway.settled(messages=4000)
+            rows, differences, _ = audit(gateway)
+            demand_equal(rows, differences, "kafka")
+            assert total(rows, "kafka", "repeated") == 0, rows
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ and written by programs that are not ours (kcat, the console consumer and produc
 import socket
 import struct
 
-METADATA, LIST_OFFSETS, CREATE_TOPICS, DELETE_TOPICS = 3, 2, 19, 20
+METADATA, LIST_OFFSETS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 3, 2, 19, 20, 21
 CREATE_ACLS, DELETE_ACLS, ELECT_LEADERS, ALTER_CONFIGS = 30, 31, 43, 44
 
 # org.apache.kafka.common.acl and .resource
@@ -152,6 +152,18 @@ def offsets(port, name, partitions, when=-1, committed=False):
             refuse(code, f"offset of {name} {index}")
             found[index] = offset
     return found
+
+
+def delete_records(port, name, before):
+    """Removes what lies before an offset, of each partition; of those that `port` leads."""
+    rows = array(number(index) + struct.pack(">q", offset) for index, offset in before.items())
+    answer = ask(port, DELETE_RECORDS, 0, array([text(name) + rows]) + number(15000))
+    answer.take("i")
+    for _ in range(answer.take("i")):
+        answer.text()
+        for _ in range(answer.take("i")):
+            index, _, code = answer.take("i"), answer.take("q"), answer.take("h")
+            refuse(code, f"delete records of {name} {index}")
 
 
 def add_acl(port, principal, operation, resource, name, allow=True):
