@@ -28,14 +28,23 @@ int reload_access(struct access *access, const struct config *config, struct err
         };
     }
     const struct config_quota *quota = &config->quota;
+    const struct config_login *login = &config->login;
+    struct network *exempt;
+    size_t exempt_count;
+    int rc = networks_parse(config->mqtt.address_exempt, &exempt, &exempt_count, err);
     struct access_rules rules = {
         .anonymous = (enum access_anonymous)config->anonymous,
         .anonymous_quota = {quota->rate, quota->burst, quota->byte_rate, quota->journal_share,
-                            quota->qos0 == 1},
+                            quota->qos0 == 1, quota->connections, quota->payload_bytes,
+                            quota->topic_levels},
+        .lockout = {login->after, login->address_after, login->user_after, login->max_ms, exempt,
+                    exempt_count},
         .vendors = vendors,
         .vendor_count = config->vendor_count,
     };
-    int rc = access_load(access, &disk_real, &rules, err);
+    if (rc == 0)
+        rc = access_load(access, &disk_real, &rules, err);
+    free(exempt);
     free(vendors);
     return rc;
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 enum { MAPPED_BITS = 96 }; /* before the 32 of IPv4 */
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -124,4 +126,34 @@ bool network_contains(const struct network *network, const struct address *addre
     return memcmp(network->base.bytes, address->bytes, whole) == 0 &&
            (network->bits % 8 == 0 ||
             ((network->base.bytes[whole] ^ address->bytes[whole]) & mask) == 0);
+}
+
+bool networks_contain(const struct network *networks, size_t count, const struct address *address)
+{
+    for (size_t i = 0; i < count; i++)
+        if (network_contains(&networks[i], address))
+            return true;
+    return false;
+}
+
+int networks_parse(const char *text, struct network **out, size_t *count, struct err *err)
+{
+    char *copy = mem_strdup(text ? text : "");
+    char *rest = copy;
+    int rc = 0;
+    *out = NULL;
+    *count = 0;
+    for (char *word; rc == 0 && (word = strsep(&rest, ", "));) {
+        if (*word == '\0')
+            continue;
+        *out = mem_realloc(*out, (*count + 1) * sizeof **out);
+        rc = network_parse(word, &(*out)[(*count)++], err);
+    }
+    free(copy);
+    if (rc) {
+        free(*out);
+        *out = NULL;
+        *count = 0;
+    }
+    return rc;
 }

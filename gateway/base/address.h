@@ -8,6 +8,7 @@
 #define TIDEGATE_BASE_ADDRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -37,6 +38,9 @@ const char *address_format(const struct address *address, char out[ADDRESS_TEXT_
 /* "10.1.0.0/16", "2001:db8::/32", or one address. GW_EINVAL with a text; so are bits that are set
  * behind the prefix. */
 int network_parse(const char *text, struct network *out, struct err *err);
+/* Several, commas and blanks between; null: none. The caller frees `out`, which is null after an error. */
+int networks_parse(const char *text, struct network **out, size_t *count, struct err *err);
+bool networks_contain(const struct network *networks, size_t count, const struct address *address);
 bool network_contains(const struct network *network, const struct address *address);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "config/load.h"
 
+#include <stdlib.h>
+
 static const struct yaml_node *option_node(struct load *load, const char *section, const char *name)
 {
     const struct yaml_node *node = yaml_find(load->yaml.root, section);
@@ -31,6 +33,13 @@ static void journal_check(struct load *load)
 static void mqtt_check(struct load *load)
 {
     const struct config *config = load->config;
+    struct network *exempt;
+    size_t exempt_count;
+    struct err err;
+    if (networks_parse(config->mqtt.address_exempt, &exempt, &exempt_count, &err))
+        yaml_error(&load->yaml, option_node(load, "mqtt", "address_exempt"), "address_exempt: %s",
+                   err.text);
+    free(exempt);
     if (config->mqtt.max_packet_bytes > config->journal.segment_bytes / 4)
         yaml_error(&load->yaml, option_node(load, "journal", "segment_size"),
                    "a packet may be larger than a quarter of journal.segment_size: lower the limit "

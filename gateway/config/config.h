@@ -23,6 +23,12 @@
 #include "sources/mqtt/listener.h"
 #include "sources/paho/paho.h"
 
+/* Section `login`. */
+struct config_login {
+    int64_t after, address_after, user_after; /* failures; 0: never */
+    int64_t max_ms;
+};
+
 /* Section `journal`. */
 struct config_journal {
     uint64_t segment_bytes; /* 64MiB */
@@ -59,6 +65,9 @@ struct config_quota {
     uint64_t byte_rate;
     int64_t journal_share; /* percent */
     int qos0;              /* 0 hold, 1 drop */
+    int64_t connections;
+    uint64_t payload_bytes;
+    int64_t topic_levels;
 };
 
 struct config_vendor {
@@ -110,6 +119,7 @@ struct config {
     int log_level;
     int log_format; /* enum log_format */
     struct config_audit audit;
+    struct config_login login;
     struct config_journal journal;
     struct config_decode decode;
     struct config_quota quota; /* of vendors that do not say, and of who comes without a login */

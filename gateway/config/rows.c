@@ -243,6 +243,29 @@ static const struct option decode_rows[] = {
          .max = 100,                                                                               \
          .help = "Percent of journal.max_size that its messages may take while destinations "      \
                  "still need them; beyond, its connections are held. 0: all of it."},              \
+        {.name = "connections",                                                                    \
+         .type = OPTION_INT,                                                                       \
+         .offset = member + offsetof(struct config_quota, connections),                            \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = 10000000,                                                                          \
+         .help = "Connections at a time; beyond, a login is refused. 0: no limit."},               \
+        {.name = "payload",                                                                        \
+         .type = OPTION_SIZE,                                                                      \
+         .offset = member + offsetof(struct config_quota, payload_bytes),                          \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = INT64_C(1) << 30,                                                                  \
+         .help = "Largest payload of a message; larger ones are refused for good. 0: no limit "    \
+                 "but mqtt.max_packet."},                                                          \
+        {.name = "topic_levels",                                                                   \
+         .type = OPTION_INT,                                                                       \
+         .offset = member + offsetof(struct config_quota, topic_levels),                           \
+         .def = def_0,                                                                             \
+         .min = 0,                                                                                 \
+         .max = 65536,                                                                             \
+         .help = "Most levels of a topic; beyond, refused for good. 0: no limit but "              \
+                 "mqtt.topic_levels_max."},                                                        \
     {                                                                                              \
         .name = "qos0", .type = OPTION_ENUM,                                                       \
         .offset = member + offsetof(struct config_quota, qos0), .def = def_hold,                   \
@@ -253,6 +276,46 @@ static const struct option decode_rows[] = {
 
 static const struct option quota_rows[] = {QUOTA_ROWS(0, "0", "hold"), {0}};
 
+#define AT(member) offsetof(struct config_login, member)
+static const struct option login_rows[] = {
+    {.name = "lockout_after",
+     .type = OPTION_INT,
+     .offset = AT(after),
+     .def = "5",
+     .min = 0,
+     .max = 1000000,
+     .help =
+         "Wrong passwords for one user from one address before he must wait: a second, and twice "
+         "as long each time. 0: never."},
+    {.name = "lockout_max",
+     .type = OPTION_DURATION,
+     .offset = AT(max_ms),
+     .def = "15m",
+     .min = 1000,
+     .max = DAY,
+     .help = "The longest wait."},
+    {.name = "address_failures",
+     .type = OPTION_INT,
+     .offset = AT(address_after),
+     .def = "50",
+     .min = 0,
+     .max = 1000000,
+     .help =
+         "Likewise of one address, whoever is named; users who logged in from there before, and "
+         "have not failed since, go on. 0: never."},
+    {.name = "user_failures",
+     .type = OPTION_INT,
+     .offset = AT(user_after),
+     .def = "200",
+     .min = 0,
+     .max = 1000000,
+     .help =
+         "Likewise of one user from all addresses, with waits up to a minute; addresses that he "
+         "logged in from before go on. 0: never."},
+    {0},
+};
+#undef AT
+
 const struct config_section config_sections[] = {
     {"admin", admin_rows, 0, "The HTTP interface for metrics, health and the other verbs."},
     {"log", log_rows, 0, "The program's own log."},
@@ -260,6 +323,8 @@ const struct config_section config_sections[] = {
      "The audit log: who signed in or was refused, administration, reloads, replays."},
     {"mqtt", listener_option_rows, offsetof(struct config, mqtt), "The MQTT listener."},
     {"tls", tls_option_rows, offsetof(struct config, mqtt.tls), "MQTT over TLS."},
+    {"login", login_rows, offsetof(struct config, login),
+     "What wrong passwords lead to; see also mqtt.login_threads and mqtt.address_exempt."},
     {"journal", journal_rows, offsetof(struct config, journal),
      "What is kept on disk: raw log, reading log, dead letters."},
     {"decode", decode_rows, offsetof(struct config, decode), "From messages to readings."},

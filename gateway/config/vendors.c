@@ -59,6 +59,9 @@ static struct access_quota quota_default(const struct config_quota *own,
         .byte_rate = own->byte_rate == UINT64_MAX ? all->byte_rate : own->byte_rate,
         .journal_share = own->journal_share < 0 ? all->journal_share : own->journal_share,
         .qos0_drop = (own->qos0 < 0 ? all->qos0 : own->qos0) == 1,
+        .connections = own->connections < 0 ? all->connections : own->connections,
+        .payload_bytes = own->payload_bytes == UINT64_MAX ? all->payload_bytes : own->payload_bytes,
+        .topic_levels = own->topic_levels < 0 ? all->topic_levels : own->topic_levels,
     };
 }
 
@@ -66,7 +69,7 @@ int config_vendor_read(struct load *load, const struct yaml_node *node)
 {
     static const char *const also[] = {"topics", NULL};
     /* Below zero, and all ones: not said here (quota_default). */
-    struct vendor_entry entry = {.quota = {-1, -1, UINT64_MAX, -1, -1}};
+    struct vendor_entry entry = {.quota = {-1, -1, UINT64_MAX, -1, -1, -1, UINT64_MAX, -1}};
     size_t before = load->yaml.error_count;
     option_defaults(config_vendor_rows, &entry);
     yaml_set_options(&load->yaml, node, config_vendor_rows, &entry, also);

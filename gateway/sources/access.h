@@ -26,6 +26,10 @@ struct access_quota {
     uint64_t byte_rate;    /* bytes of topics and payloads a second */
     int64_t journal_share; /* percent of the logs that destinations still need */
     bool qos0_drop;        /* what is QoS 0 is dropped where it would be held, and counted */
+    /* Refused beyond. */
+    int64_t connections;
+    uint64_t payload_bytes;
+    int64_t topic_levels;
 };
 
 /* One vendor's rules, as configured; borrowed for the call of access_load. */
@@ -147,6 +151,8 @@ void access_counts(const struct access *access, struct access_counts *out);
 /* ---- topic filters (MQTT 5.0, 4.7), pure ---- */
 
 bool access_filter_valid(const char *filter);
+/* Has the topic no more levels than the quota says? */
+bool access_levels_fit(const struct access_quota *quota, struct bytes topic);
 bool access_topic_matches(struct bytes filter, struct bytes topic);
 
 #endif

@@ -53,3 +53,11 @@ bool access_topic_matches(struct bytes filter, struct bytes topic)
     }
     return !topic_more;
 }
+
+bool access_levels_fit(const struct access_quota *quota, struct bytes topic)
+{
+    int64_t levels = 1;
+    for (size_t i = 0; quota->topic_levels && i < topic.size; i++)
+        levels += topic.data[i] == '/';
+    return quota->topic_levels == 0 || levels <= quota->topic_levels;
+}

@@ -82,14 +82,6 @@ void lockout_configure(struct lockout *lockout, const struct lockout_options *op
 
 /* ---- addresses ---- */
 
-bool networks_contain(const struct network *networks, size_t count, const struct address *address)
-{
-    for (size_t i = 0; i < count; i++)
-        if (network_contains(&networks[i], address))
-            return true;
-    return false;
-}
-
 struct address address_host(const struct address *address)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};

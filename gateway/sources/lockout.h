@@ -52,8 +52,6 @@ bool lockout_succeeded(struct lockout *lockout, struct bytes user, const struct 
 /* Entries that had to go for others before their time. */
 uint64_t lockout_evicted(struct lockout *lockout);
 
-/* One of these is that address. */
-bool networks_contain(const struct network *networks, size_t count, const struct address *address);
 /* The address, or of IPv6 its /64. */
 struct address address_host(const struct address *address);
 

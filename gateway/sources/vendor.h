@@ -54,6 +54,7 @@ struct vendor {
     _Atomic uint64_t byte_rate;
     _Atomic int64_t rate, share; /* as configured */
     _Atomic bool qos0_drop;
+    _Atomic uint64_t connections; /* of the listener, now */
     struct bucket messages, bytes;
     _Atomic uint64_t settled_bytes; /* of those sent, these are needed no more */
     _Atomic uint64_t share_bytes;   /* so many may be needed; UINT64_MAX: no limit */

@@ -21,6 +21,7 @@ data: {data}
 anonymous: refuse
 mqtt: {{listen: "127.0.0.1:{port}", receive_max: 3}}
 admin: {{listen: "127.0.0.1:{admin}"}}
+login: {{lockout_after: 0, address_failures: 0, user_failures: 0}}  # guessing is what this does; see guards.py
 vendors:
   - name: acme
     passwords: acme.txt

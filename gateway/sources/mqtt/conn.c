@@ -56,6 +56,8 @@ void conn_accept(struct loop *loop, uv_stream_t *server)
         return;
     }
     peer_ask(conn);
+    if (!conn_admit(conn))
+        return;
     uv_tcp_nodelay(&conn->tcp, 1);
     if (server == (uv_stream_t *)&loop->listen_tls)
         conn_secure_begin(conn);
@@ -106,6 +108,7 @@ static void settle(struct conn *conn)
     if (conn->handle_open || !conn->finished || conn->pending || conn->retry)
         return;
     struct loop *loop = conn->loop;
+    conn_uncount(conn);
     loop_remove_conn(loop, conn);
     atomic_fetch_sub(&loop->shared->connections, 1);
     loop_grant_release(loop, conn->grant);
@@ -276,7 +279,13 @@ void conn_close(struct conn *conn, enum close_reason reason)
     unhold(conn);
     if (conn->grant)
         stat_sub(&conn->grant->seat->connections, 1);
+    conn_leave_vendor(conn);
     say_why(conn, reason);
+    if (conn->login) {
+        conn->login->conn = NULL;
+        atomic_store(&conn->login->cancelled, true);
+        conn->login = NULL;
+    }
     conn->state = CONN_CLOSING;
     conn->reason = (uint8_t)reason;
     conn->heard_ms = conn->loop->now_ms;
@@ -373,6 +382,10 @@ void conn_sweep(struct conn *conn)
         if (conn_handshaking(conn))
             conn_secure_refused(conn, TLS_TIMEOUT);
         conn_close(conn, CLOSE_CONNECT_TIMEOUT);
+        break;
+    case CONN_LOGIN:
+        if (silent_ms > options->connect_timeout_ms)
+            conn_close(conn, CLOSE_LOGIN_BUSY);
         break;
     case CONN_CLAIM:
     case CONN_OPENING:

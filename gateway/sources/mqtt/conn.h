@@ -2,16 +2,16 @@
  *
  * One connection of a client. Its loop's thread only.
  *
- *   NEW --CONNECT--> CLAIM --session is ours--> OPENING --record durable--> OPEN
- *    |                 |                          |                          |
- *    '-----------------+------- any reason -------+--------------------------'
+ *   NEW --CONNECT--> LOGIN --right--> CLAIM --session is ours--> OPENING --record durable--> OPEN
+ *    |                 |                |                          |                          |
+ *    '-----------------+----------------+------- any reason -------+--------------------------'
  *                                  v
  *                               CLOSING: will and session record go to the log, the peer reads
  *                                  v      what we said
  *                                GONE: until nothing names it
  *
- * CLAIM and OPENING take no packet in; what comes is kept. A client without a session that outlives
- * it passes through both at once. An OPEN connection may be `held`: the journal or its own backlog
+ * LOGIN, CLAIM and OPENING take no packet in; what comes is kept. A client whose password need not be
+ * hashed passes through LOGIN at once, one without a session that outlives it through the other two. An OPEN connection may be `held`: the journal or its own backlog
  * lets nothing more in (invariant 2).
  *
  * Memory is counted here: there may be a hundred thousand of these. What most connections never use
@@ -23,12 +23,21 @@
 #include <uv.h>
 
 #include "base/address.h"
+#include "sources/mqtt/login.h"
 #include "sources/mqtt/loop.h"
 #include "sources/mqtt/reason.h"
 #include "sources/mqtt/session.h"
 #include "sources/mqtt/tls.h"
 
-enum conn_state { CONN_NEW, CONN_CLAIM, CONN_OPENING, CONN_OPEN, CONN_CLOSING, CONN_GONE };
+enum conn_state {
+    CONN_NEW,
+    CONN_LOGIN,
+    CONN_CLAIM,
+    CONN_OPENING,
+    CONN_OPEN,
+    CONN_CLOSING,
+    CONN_GONE
+};
 
 struct alias_table;
 
@@ -39,6 +48,7 @@ struct conn {
     struct session *session;
     struct address peer; /* whose connection it is */
     struct grant *grant; /* null before the login */
+    struct login *login; /* in LOGIN: where its password is being checked */
     char *user;          /* null: none given */
     struct tls *tls;     /* null: without, or ended */
     struct buffer tail;  /* bytes of an unfinished packet, or all that came while blocked */
@@ -59,8 +69,9 @@ struct conn {
     uint64_t credential; /* of the login: tells whether the password was changed since */
     uint16_t inflight;   /* PUBLISH without PUBACK or PUBCOMP */
     uint16_t keep_alive_s;
-    uint16_t pings; /* since the last sweep */
-    uint8_t window; /* loop->window when it was last read from */
+    uint16_t pings;   /* since the last sweep */
+    uint16_t refused; /* PUBLISH packets, for good */
+    uint8_t window;   /* loop->window when it was last read from */
     uint8_t version;
     uint8_t state;   /* enum conn_state */
     uint8_t reason;  /* enum close_reason, from CLOSING on */
@@ -81,6 +92,9 @@ struct conn {
     bool handle_open : 1;
     bool finished : 1;  /* will and session are settled */
     bool connected : 1; /* CONNACK with success was sent */
+    bool counted : 1;   /* among those of its address (conn_guard.c) */
+    bool unnamed : 1;   /* among those that have not logged in */
+    bool of_vendor : 1; /* among those of its vendor */
 };
 
 /* ---- life (conn.c) ---- */
@@ -132,8 +146,20 @@ void conn_flush(struct conn *conn);
 /* Blocked: bytes are kept, packets wait. */
 static inline bool conn_blocked(const struct conn *conn)
 {
-    return conn->hold || conn->state == CONN_CLAIM || conn->state == CONN_OPENING;
+    return conn->hold || (conn->state >= CONN_LOGIN && conn->state <= CONN_OPENING);
 }
+
+/* ---- how many there may be (conn_guard.c) ---- */
+
+/* As soon as `peer` is known, and again when it turns out to be another (PROXY protocol). False: one too
+ * many, and it is closed. */
+bool conn_admit(struct conn *conn);
+/* It has logged in. False: its vendor has too many, and it is closed. */
+bool conn_admit_vendor(struct conn *conn);
+/* It is closed: for its vendor it no longer counts. */
+void conn_leave_vendor(struct conn *conn);
+/* It is gone. */
+void conn_uncount(struct conn *conn);
 
 /* ---- TLS under it (conn_secure.c) ---- */
 
@@ -157,6 +183,8 @@ void conn_connect(struct conn *conn, const struct packet_frame *frame); /* conn_
 bool conn_publish(struct conn *conn, const struct packet_frame *frame); /* conn_publish.c */
 bool conn_pubrel(struct conn *conn, const struct packet_frame *frame);
 
+/* The password was checked; frees the login. (conn_connect.c) */
+void conn_logged_in(struct conn *conn, struct login *login);
 /* The session is ours: records, CONNACK. Again on a retry. (conn_connect.c) */
 void conn_session_granted(struct conn *conn);
 void conn_connack(struct conn *conn);

@@ -19,28 +19,25 @@ static void fail(struct conn *conn, int reason)
 
 /* ---- may it ---- */
 
-static bool log_in(struct conn *conn, const struct packet_connect *connect, struct bytes client)
+static bool accept_answer(struct conn *conn, enum access_answer answer)
 {
-    struct access_request request = {.has_user = connect->has_user,
-                                     .has_password = connect->has_password,
-                                     .user = connect->user,
-                                     .password = connect->password,
-                                     .client = client,
-                                     .from = conn->peer,
-                                     .loopback = address_is_loopback(&conn->peer),
-                                     .certificate = conn->tls ? conn->tls->vendor : NULL};
-    struct access_grant grant = {0};
-    switch (access_connect(conn->loop->shared->access, &request, &grant)) {
-    case ACCESS_OK: break;
-    case ACCESS_BAD_CREDENTIALS: conn_close(conn, CLOSE_BAD_CREDENTIALS); return false;
-    default: conn_close(conn, CLOSE_NOT_AUTHORISED); return false;
+    switch (answer) {
+    case ACCESS_OK: return true;
+    case ACCESS_BAD_CREDENTIALS: conn_close(conn, CLOSE_BAD_CREDENTIALS); break;
+    case ACCESS_LOCKED: conn_close(conn, CLOSE_LOCKED_OUT); break;
+    default: conn_close(conn, CLOSE_NOT_AUTHORISED); break;
     }
-    conn->grant = loop_grant_acquire(conn->loop, &grant);
-    conn->credential = grant.credential;
+    return false;
+}
+
+static void take_grant(struct conn *conn, const struct packet_connect *connect,
+                       const struct access_grant *grant)
+{
+    conn->grant = loop_grant_acquire(conn->loop, grant);
+    conn->credential = grant->credential;
     stat_add(&conn->grant->seat->connections, 1);
     if (connect->has_user)
         conn->user = bytes_strdup(connect->user);
-    return true;
 }
 
 static bool take_will(struct conn *conn, const struct packet_connect *connect)
@@ -48,9 +45,15 @@ static bool take_will(struct conn *conn, const struct packet_connect *connect)
     if (!connect->has_will)
         return true;
     enum publish_rejected why;
+    const struct access_quota *quota = &conn->grant->grant.quota;
     uint64_t size = connect->will.payload.size + connect->will.properties.size;
-    if (size > (uint64_t)conn->loop->shared->options->will_bytes_max) {
+    if (size > (uint64_t)conn->loop->shared->options->will_bytes_max ||
+        (quota->payload_bytes && connect->will.payload.size > quota->payload_bytes)) {
         conn_close(conn, CLOSE_QUOTA);
+        return false;
+    }
+    if (!access_levels_fit(quota, connect->will.topic)) {
+        conn_close(conn, CLOSE_TOPIC_INVALID);
         return false;
     }
     if (!conn_topic_allowed(conn->loop, &conn->grant->grant, connect->will.topic, &why)) {
@@ -116,12 +119,80 @@ static bool choose_id(struct conn *conn, const struct packet_connect *connect, s
     return true;
 }
 
+/* Who it is, is known. */
+static void enter(struct conn *conn, const struct packet_connect *connect, struct bytes id,
+                  const struct access_grant *grant)
+{
+    take_grant(conn, connect, grant);
+    if (!take_will(conn, connect))
+        return;
+    agree_keep_alive(conn, connect->keep_alive_s);
+    agree_expiry(conn, connect);
+    conn->state = CONN_CLAIM;
+    struct bytes vendor = bytes_text(conn->grant->grant.vendor);
+    conn->owner = session_claim(conn->loop->shared->sessions, conn, vendor, id, &conn->session);
+    if (conn_admit_vendor(conn) && conn->owner)
+        conn_session_granted(conn);
+}
+
+/* The password must be hashed, and that is not done here. */
+static void wait_for_login(struct conn *conn, const struct packet_frame *frame,
+                           const struct access_request *request)
+{
+    struct bytes packet = {frame->body.data - frame->header_size, frame->size};
+    struct login *login = login_new(conn, conn->loop->mailbox, packet, request);
+    conn->state = CONN_LOGIN;
+    conn->login = login;
+    if (login_push(conn->loop->shared->logins, login))
+        return;
+    conn->login = NULL;
+    login_free(login);
+    conn_close(conn, CLOSE_LOGIN_BUSY);
+}
+
+static void log_in(struct conn *conn, const struct packet_frame *frame,
+                   const struct packet_connect *connect, struct bytes id)
+{
+    struct access_request request = {.has_user = connect->has_user,
+                                     .has_password = connect->has_password,
+                                     .user = connect->user,
+                                     .password = connect->password,
+                                     .client = id,
+                                     .from = conn->peer,
+                                     .loopback = address_is_loopback(&conn->peer),
+                                     .certificate = conn->tls ? conn->tls->vendor : NULL};
+    struct access_grant grant = {0};
+    enum access_answer answer = access_begin(conn->loop->shared->access, &request, &grant);
+    if (answer == ACCESS_WORK)
+        wait_for_login(conn, frame, &request);
+    else if (accept_answer(conn, answer))
+        enter(conn, connect, id, &grant);
+}
+
+void conn_logged_in(struct conn *conn, struct login *login)
+{
+    struct packet_frame frame;
+    struct packet_connect connect;
+    const struct packet_limits *limits = &conn->loop->shared->limits;
+    gw_assert(conn->state == CONN_LOGIN && conn->login == login);
+    conn->login = NULL;
+    if (login->busy) {
+        conn_close(conn, CLOSE_LOGIN_BUSY);
+    } else if (accept_answer(conn, login->answer)) {
+        /* It was read before: it cannot fail now. */
+        gw_assert(packet_frame_read(login->packet, 0, limits->packet_bytes_max, &frame) == 0);
+        gw_assert(packet_connect_read(&frame, limits, &connect) == 0);
+        enter(conn, &connect, login->request.client, &login->grant);
+        conn_flush(conn);
+    }
+    login_free(login);
+}
+
 void conn_connect(struct conn *conn, const struct packet_frame *frame)
 {
-    struct shared *shared = conn->loop->shared;
     struct packet_connect connect;
     struct bytes id;
-    int reason = packet_connect_read(frame, &shared->limits, &connect);
+    int reason = packet_connect_read(frame, &conn->loop->shared->limits, &connect);
     conn->version = connect.version;
     conn->packet_max = connect.packet_max;
     conn->clean_start = connect.clean_start;
@@ -129,16 +200,8 @@ void conn_connect(struct conn *conn, const struct packet_frame *frame)
         conn_close(conn, CLOSE_AUTH_METHOD);
     else if (reason)
         fail(conn, reason);
-    else if (choose_id(conn, &connect, &id) && log_in(conn, &connect, id) &&
-             take_will(conn, &connect)) {
-        agree_keep_alive(conn, connect.keep_alive_s);
-        agree_expiry(conn, &connect);
-        conn->state = CONN_CLAIM;
-        struct bytes vendor = bytes_text(conn->grant->grant.vendor);
-        conn->owner = session_claim(shared->sessions, conn, vendor, id, &conn->session);
-        if (conn->owner)
-            conn_session_granted(conn);
-    }
+    else if (choose_id(conn, &connect, &id))
+        log_in(conn, frame, &connect, id);
 }
 
 /* ---- the session ---- */

@@ -73,22 +73,69 @@ bool conn_topic_allowed(struct loop *loop, const struct access_grant *grant, str
     return access_publish(loop->shared->access, &loop->access, grant, topic);
 }
 
+/* Of one connection the first, the second, the fourth...: the audit log counts what repeats, but asking
+ * it for each of a flood would cost more than the refusal. */
+static void audit_refusal(struct conn *conn, struct bytes topic, const char *why)
+{
+    if (conn->refused < UINT16_MAX)
+        conn->refused++;
+    if (conn->refused & (conn->refused - 1))
+        return;
+    struct bytes vendor = bytes_text(conn->grant->grant.vendor);
+    audit_log_add(access_audit(conn->loop->shared->access),
+                  &(struct audit_entry){.what = AUDIT_PUBLISH,
+                                        .result = AUDIT_REFUSED,
+                                        .who = conn->user ? bytes_text(conn->user) : vendor,
+                                        .client = session_client(conn->session),
+                                        .from = conn->peer,
+                                        .object = topic,
+                                        .why = why});
+}
+
+/* What no waiting would mend. */
+static bool may_store(struct conn *conn, const struct packet_publish *publish,
+                      enum publish_rejected *why)
+{
+    const struct access_grant *grant = &conn->grant->grant;
+    const struct access_quota *quota = &grant->quota;
+    if (!conn_topic_allowed(conn->loop, grant, publish->topic, why))
+        return false;
+    *why = REJECTED_PAYLOAD;
+    if (quota->payload_bytes && publish->payload.size > quota->payload_bytes)
+        return false;
+    *why = REJECTED_LEVELS;
+    return access_levels_fit(quota, publish->topic);
+}
+
 /* A negative answer is for good: the sender drops the message (faults.md section 0; 4.4.0-2 in
  * MQTT 5.0). That is right here and never for what may pass. */
 static void refuse(struct conn *conn, const struct packet_publish *publish,
                    enum publish_rejected why)
 {
+    static const struct {
+        enum close_reason close;
+        uint8_t code;
+        const char *text;
+    } rows[] = {
+        [REJECTED_ACL] = {CLOSE_NOT_AUTHORISED, REASON_NOT_AUTHORISED, "outside its topics"},
+        [REJECTED_RESERVED_TOPIC] = {CLOSE_NOT_AUTHORISED, REASON_NOT_AUTHORISED,
+                                     "a topic of the server's own"},
+        [REJECTED_PAYLOAD] = {CLOSE_TOO_LARGE, REASON_QUOTA, "payload above its vendor's limit"},
+        [REJECTED_LEVELS] = {CLOSE_TOPIC_INVALID, REASON_TOPIC_INVALID,
+                             "topic levels above its vendor's limit"},
+    };
     stat_add(&conn->loop->stats.rejected[why], 1);
+    audit_refusal(conn, publish->topic, rows[why].text);
     if (publish->qos == 0)
         return;
     if (conn->version != PACKET_V5) { /* 3.1.1 [MQTT-3.3.5-2] */
-        conn_close(conn, CLOSE_NOT_AUTHORISED);
+        conn_close(conn, rows[why].close);
         return;
     }
     if (conn->inflight < UINT16_MAX)
         conn->inflight++;
     conn_ack(conn, publish->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, publish->packet_id,
-             REASON_NOT_AUTHORISED);
+             rows[why].code);
 }
 
 /* Whether the message must wait, and for what. Tokens are taken only where it does not. */
@@ -204,7 +251,7 @@ bool conn_publish(struct conn *conn, const struct packet_frame *frame)
         return true;
     }
     enum publish_rejected why;
-    if (reason == 0 && !conn_topic_allowed(loop, &conn->grant->grant, publish.topic, &why)) {
+    if (reason == 0 && !may_store(conn, &publish, &why)) {
         refuse(conn, &publish, why);
         return true;
     }

@@ -11,7 +11,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sources/mqtt/hosts.h"
 #include "sources/mqtt/listener_internal.h"
+#include "sources/mqtt/login.h"
 #include "sources/mqtt/session.h"
 
 enum {
@@ -60,6 +62,19 @@ const struct option listener_option_rows[] = {
      "Sessions kept without connection; beyond that the oldest is dropped and counted."},
     {"connections_max", OPTION_INT, AT(connections_max), "0", 0, 10000000, NULL,
      "Connections at a time; 0: what the limit on open files allows, less a reserve."},
+    {"unnamed_max", OPTION_INT, AT(unnamed_max), "0", 0, 10000000, NULL,
+     "Connections at a time that have not logged in; 0: half of connections_max."},
+    {"address_connections_max", OPTION_INT, AT(address_connections_max), "0", 0, 10000000, NULL,
+     "Connections of one address (IPv6: one /64) at a time; 0: no limit."},
+    {"address_unnamed_max", OPTION_INT, AT(address_unnamed_max), "0", 0, 10000000, NULL,
+     "Likewise of those that have not logged in."},
+    {"address_exempt", OPTION_STRING, AT(address_exempt), NULL, 0, 0, NULL,
+     "Addresses and networks, with commas, that no limit and no lock-out by address holds for: "
+     "balancers without the PROXY protocol, behind which everybody has one address."},
+    {"login_threads", OPTION_INT, AT(login_threads), "1", 1, 16, NULL,
+     "Threads that check passwords; each may need 64 MiB while it does."},
+    {"login_queue", OPTION_INT, AT(login_queue), "256", 1, 100000, NULL,
+     "Logins that may wait for them; beyond, clients hear that the server is busy."},
     {"will_max", OPTION_SIZE, AT(will_bytes_max), "64KiB", 0, 1 << 20, NULL,
      "Payload and properties of a will; larger ones are refused at CONNECT."},
     {"user_properties_max", OPTION_INT, AT(user_properties_max), "100", 0, 1000000, NULL,
@@ -117,8 +132,12 @@ static void listener_free(struct source *source)
     for (unsigned i = 0; i < listener->loop_count && listener->closed == NULL; i++)
         if (listener->loops[i]->started) /* start failed halfway, and close was never called */
             loop_close(listener->loops[i], 0);
+    login_pool_stop(listener->shared.logins);
     for (unsigned i = 0; i < listener->loop_count; i++)
         loop_free(listener->loops[i]);
+    login_pool_free(listener->shared.logins);
+    hosts_free(listener->shared.hosts);
+    free(listener->shared.exempt);
     session_table_free(listener->shared.sessions);
     tls_context_release(listener->shared.tls);
     pthread_mutex_destroy(&listener->shared.tls_lock);
@@ -145,6 +164,8 @@ static int listener_start(struct source *source, struct err *err)
         if (status == 0 && options->tls.listen)
             status = loop_listen(loop, true, options->tls.listen, &listener->tls_port, err);
     }
+    if (status == 0)
+        status = login_pool_start(listener->shared.logins, (unsigned)options->login_threads, err);
     if (status)
         return status;
     for (unsigned i = 0; i < listener->loop_count; i++) {
@@ -205,6 +226,19 @@ static const struct source_type listener_type = {
     .metrics = listener_metrics,
 };
 
+/* The configuration was checked; what is no network now is none. */
+static void guards_make(struct shared *shared, const struct listener_options *options)
+{
+    struct err err;
+    uint64_t unnamed = (uint64_t)options->unnamed_max;
+    shared->unnamed_max = unnamed ? unnamed : shared->connections_max / 2;
+    if (options->address_connections_max || options->address_unnamed_max)
+        shared->hosts = hosts_new((uint64_t)options->address_connections_max,
+                                  (uint64_t)options->address_unnamed_max);
+    networks_parse(options->address_exempt, &shared->exempt, &shared->exempt_count, &err);
+    shared->logins = login_pool_new(shared->access, (size_t)options->login_queue);
+}
+
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
                             struct access *access, struct vendor_table *vendors, struct err *err)
 {
@@ -227,6 +261,7 @@ struct source *listener_new(const struct listener_options *options, struct rawlo
     shared->rawlog = rawlog;
     shared->access = access;
     shared->connections_max = allowed;
+    guards_make(shared, options);
     shared->closed = on_closed;
     shared->closed_arg = listener;
     shared->sessions = session_table_new(options->sessions_max);

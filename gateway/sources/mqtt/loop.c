@@ -183,6 +183,14 @@ static void on_granted(struct loop *loop, struct session *session)
     }
 }
 
+static void on_login(struct login *login)
+{
+    if (login->conn)
+        conn_logged_in(login->conn, login);
+    else
+        login_free(login);
+}
+
 static void pause_all(struct loop *loop, bool pause)
 {
     loop->paused = pause;
@@ -212,6 +220,7 @@ static void on_mail(struct loop *loop, const struct mail *mail)
     switch (mail->kind) {
     case MAIL_TAKE_OVER: on_take_over(loop, mail->session); break;
     case MAIL_SESSION_GRANTED: on_granted(loop, mail->session); break;
+    case MAIL_LOGIN: on_login(mail->login); break;
     case MAIL_PAUSE: pause_all(loop, true); break;
     case MAIL_RESUME: pause_all(loop, false); break;
     case MAIL_CLOSE:
@@ -559,12 +568,12 @@ void loop_remove_conn(struct loop *loop, struct conn *conn)
 struct grant *loop_grant_acquire(struct loop *loop, const struct access_grant *grant)
 {
     struct grant *at = loop->grants;
-    while (at && !(strcmp(at->grant.vendor, grant->vendor) == 0 &&
-                   at->grant.generation == grant->generation &&
-                   at->grant.subscribe_accept == grant->subscribe_accept &&
-                   at->grant.by_certificate == grant->by_certificate &&
-                   at->grant.bound_user == grant->bound_user &&
-                   at->grant.loopback == grant->loopback))
+    while (at &&
+           !(strcmp(at->grant.vendor, grant->vendor) == 0 &&
+             at->grant.generation == grant->generation &&
+             at->grant.subscribe_accept == grant->subscribe_accept &&
+             at->grant.by_certificate == grant->by_certificate &&
+             at->grant.bound_user == grant->bound_user && at->grant.loopback == grant->loopback))
         at = at->next;
     if (at == NULL) {
         at = mem_zalloc(sizeof *at);

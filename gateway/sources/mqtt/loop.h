@@ -22,6 +22,8 @@
 #include "sources/vendor.h"
 
 struct conn;
+struct hosts;
+struct login_pool;
 struct session_table;
 
 /* What the loops of one listener share. Read-only but for the atomics. */
@@ -33,13 +35,18 @@ struct shared {
     struct session_table *sessions;
     struct vendor_table *vendors;
     unsigned first_seat; /* of the loops, in `vendors` */
-    uint64_t connections_max;
+    uint64_t connections_max, unnamed_max;
+    struct hosts *hosts;    /* null: no limit by address */
+    struct network *exempt; /* owned: addresses without such a limit */
+    size_t exempt_count;
+    struct login_pool *logins;
+    _Atomic uint64_t unnamed; /* connections that have not logged in */
     pthread_mutex_t tls_lock;
     struct tls_context *tls;         /* null: no TLS; under the lock */
     _Atomic uint64_t tls_generation; /* grows with each that is put there */
     _Atomic uint64_t connections;
     _Atomic uint64_t loops_running;
-    _Atomic bool leaving; /* closing is for good: clients are told so */
+    _Atomic bool leaving;      /* closing is for good: clients are told so */
     void (*closed)(void *arg); /* called by the last loop to end */
     void *closed_arg;
 };

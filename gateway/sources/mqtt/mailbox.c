@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "sources/mqtt/commit.h"
+#include "sources/mqtt/login.h"
 
 struct mailbox {
     pthread_mutex_t lock;
@@ -70,11 +71,16 @@ static void unlock_and_drop(struct mailbox *mailbox)
     }
 }
 
-void mailbox_post(struct mailbox *mailbox, enum mail_kind kind, struct session *session)
+static void mail_free(struct mail *mail)
+{
+    login_free(mail->login);
+    free(mail);
+}
+
+static void post(struct mailbox *mailbox, struct mail letter)
 {
     struct mail *mail = mem_zalloc(sizeof *mail);
-    mail->kind = kind;
-    mail->session = session;
+    *mail = letter;
     pthread_mutex_lock(&mailbox->lock);
     bool open = mailbox->open;
     bool first = open && mailbox->first_mail == NULL;
@@ -86,7 +92,17 @@ void mailbox_post(struct mailbox *mailbox, enum mail_kind kind, struct session *
     if (first)
         wake(mailbox);
     if (!open)
-        free(mail);
+        mail_free(mail);
+}
+
+void mailbox_post(struct mailbox *mailbox, enum mail_kind kind, struct session *session)
+{
+    post(mailbox, (struct mail){.kind = kind, .session = session});
+}
+
+void mailbox_post_login(struct mailbox *mailbox, struct login *login)
+{
+    post(mailbox, (struct mail){.kind = MAIL_LOGIN, .login = login});
 }
 
 void mailbox_expect(struct mailbox *mailbox)
@@ -143,7 +159,7 @@ void mailbox_close(struct mailbox *mailbox)
     struct mail *mail = mailbox_take_mails(mailbox);
     while (mail) {
         struct mail *next = mail->next;
-        free(mail);
+        mail_free(mail);
         mail = next;
     }
 }

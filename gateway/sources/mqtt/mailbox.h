@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 struct commit;
+struct login;
 struct session;
 struct mailbox;
 
 enum mail_kind {
     MAIL_TAKE_OVER,       /* the owner of `session` is wanted out */
     MAIL_SESSION_GRANTED, /* `session` now belongs to a connection of this loop */
+    MAIL_LOGIN,           /* `login` has its answer; whoever takes the letter has it */
     MAIL_PAUSE,
     MAIL_RESUME,
     MAIL_CLOSE,
@@ -26,6 +28,7 @@ struct mail {
     struct mail *next;
     enum mail_kind kind;
     struct session *session;
+    struct login *login;
 };
 
 /* Null when there is no descriptor left. */
@@ -34,6 +37,8 @@ struct mailbox *mailbox_new(void);
 int mailbox_fd(const struct mailbox *mailbox);
 /* Any thread. Letters to a closed box are dropped. */
 void mailbox_post(struct mailbox *mailbox, enum mail_kind kind, struct session *session);
+/* Takes it over; dropped with its letter, it is freed. */
+void mailbox_post_login(struct mailbox *mailbox, struct login *login);
 /* A commit goes to the journal. Loop thread. */
 void mailbox_expect(struct mailbox *mailbox);
 /* It came back; journal thread. False: the loop is gone, the caller frees it. */

@@ -4,7 +4,9 @@
  * of our own tables, never a name from outside. Any thread.
  */
 #include "base/clock.h"
+#include "sources/mqtt/hosts.h"
 #include "sources/mqtt/listener_internal.h"
+#include "sources/mqtt/login.h"
 #include "sources/mqtt/session.h"
 
 /* A row of counters in struct stats: one, or as many as there are labels. */
@@ -20,8 +22,10 @@ struct metric_row {
 
 static const char *const qos_values[] = {"0", "1", "2"};
 static const char *const version_values[] = {NULL, NULL, NULL, "3.1", "3.1.1", "5.0"};
-static const char *const rejected_values[] = {
-    [REJECTED_ACL] = "acl", [REJECTED_RESERVED_TOPIC] = "reserved_topic"};
+static const char *const rejected_values[] = {[REJECTED_ACL] = "acl",
+                                              [REJECTED_RESERVED_TOPIC] = "reserved_topic",
+                                              [REJECTED_PAYLOAD] = "payload",
+                                              [REJECTED_LEVELS] = "levels"};
 
 static const char *const handshake_values[] = {"full", "resumed"};
 static const char *const tls_values[] = {TLS_REASON_NAMES};
@@ -132,6 +136,50 @@ static void certificates_put(const struct listener *listener, struct buffer *out
                           (long long)((ends.ends_ms[i] - now_ms) / 1000));
 }
 
+/* ---- who comes in ---- */
+
+static const char *const login_values[ACCESS_LOGINS] = {
+    [ACCESS_LOGIN_HASHED] = "hashed",           [ACCESS_LOGIN_REMEMBERED] = "remembered",
+    [ACCESS_LOGIN_CERTIFICATE] = "certificate", [ACCESS_LOGIN_ANONYMOUS] = "anonymous",
+    [ACCESS_LOGIN_REFUSED] = "refused",
+};
+
+static void put_one(struct buffer *out, const char *name, const char *type, const char *help,
+                    uint64_t value)
+{
+    head(out, name, type, help);
+    buffer_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void put_logins(const struct listener *listener, struct buffer *out)
+{
+    const struct shared *shared = &listener->shared;
+    struct access_counts counts;
+    access_counts(shared->access, &counts);
+    head(out, "tidegate_logins_total", "counter",
+         "Logins, by how they were decided; `hashed` cost a hash, `remembered` did not.");
+    for (int i = 0; i < ACCESS_LOGINS; i++)
+        buffer_printf(out, "tidegate_logins_total{result=\"%s\"} %llu\n", login_values[i],
+                      (unsigned long long)counts.logins[i]);
+    head(out, "tidegate_lockouts_total", "counter",
+         "Logins refused unseen because of wrong passwords before, by what was counted.");
+    for (int i = LOCKOUT_NO + 1; i < LOCKOUT_KINDS; i++)
+        buffer_printf(out, "tidegate_lockouts_total{by=\"%s\"} %llu\n", lockout_names[i],
+                      (unsigned long long)counts.locked[i]);
+    put_one(out, "tidegate_lockout_evicted_total", "counter",
+            "Counts of wrong passwords that were forgotten early, for others.",
+            counts.lockout_evicted);
+    put_one(out, "tidegate_mqtt_logins_waiting", "gauge", "Passwords that wait to be checked.",
+            login_pool_waiting(shared->logins));
+    put_one(out, "tidegate_mqtt_logins_busy_total", "counter",
+            "Logins that found no room to wait, or lost it.", login_pool_busy(shared->logins));
+    put_one(out, "tidegate_mqtt_unnamed", "gauge", "Connections open now that have not logged in.",
+            atomic_load(&shared->unnamed));
+    put_one(out, "tidegate_mqtt_addresses", "gauge",
+            "Addresses with a connection now; counted while a limit by address is set.",
+            shared->hosts ? hosts_count(shared->hosts) : 0);
+}
+
 /* ---- all of it ---- */
 
 void listener_metrics(struct source *source, struct buffer *out)
@@ -147,6 +195,7 @@ void listener_metrics(struct source *source, struct buffer *out)
     buffer_printf(out, "tidegate_mqtt_connections_limit %llu\n",
                   (unsigned long long)listener->shared.connections_max);
     put_closed(listener, out);
+    put_logins(listener, out);
     certificates_put(listener, out);
     head(out, "tidegate_mqtt_sessions", "gauge", "Sessions known, with and without connection.");
     buffer_printf(out, "tidegate_mqtt_sessions %llu\n",
@@ -155,9 +204,10 @@ void listener_metrics(struct source *source, struct buffer *out)
 
 static uint64_t sum_refused(const struct listener *listener)
 {
-    static const enum close_reason refused[] = {CLOSE_VERSION,         CLOSE_CLIENT_ID,
-                                                CLOSE_BAD_CREDENTIALS, CLOSE_NOT_AUTHORISED,
-                                                CLOSE_AUTH_METHOD,     CLOSE_NOT_MQTT};
+    static const enum close_reason refused[] = {
+        CLOSE_VERSION,     CLOSE_CLIENT_ID,  CLOSE_BAD_CREDENTIALS, CLOSE_NOT_AUTHORISED,
+        CLOSE_AUTH_METHOD, CLOSE_LOCKED_OUT, CLOSE_LOGIN_BUSY,      CLOSE_ADDRESS_MAX,
+        CLOSE_UNNAMED_MAX, CLOSE_VENDOR_MAX, CLOSE_NOT_MQTT};
     uint64_t total = 0;
     for (size_t i = 0; i < array_count(refused); i++)
         total += sum(listener, AT(closed) + refused[i] * sizeof(_Atomic uint64_t));

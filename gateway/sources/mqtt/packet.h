@@ -59,6 +59,7 @@ enum mqtt_reason {
     REASON_RATE = 0x96,
     REASON_QUOTA = 0x97,
     REASON_ADMINISTRATIVE = 0x98,
+    REASON_CONNECTION_RATE = 0x9f,
     REASON_USE_ANOTHER_SERVER = 0x9c,
     /* ours, never on the wire */
     REASON_NOT_MQTT = 0x100, /* the first bytes are no CONNECT, or name no protocol we know */

@@ -23,6 +23,11 @@ enum close_reason {
     CLOSE_BAD_CREDENTIALS,
     CLOSE_NOT_AUTHORISED,
     CLOSE_AUTH_METHOD,
+    CLOSE_LOCKED_OUT, /* too many wrong passwords before */
+    CLOSE_LOGIN_BUSY, /* too many passwords wait to be checked */
+    CLOSE_ADDRESS_MAX,
+    CLOSE_UNNAMED_MAX, /* too many that have not logged in */
+    CLOSE_VENDOR_MAX,
     CLOSE_TOPIC_INVALID,
     CLOSE_TOPIC_ALIAS,
     CLOSE_RECEIVE_MAX,

@@ -13,7 +13,13 @@
 #include "sources/mqtt/tls_reason.h"
 #include "sources/stat.h"
 
-enum publish_rejected { REJECTED_ACL, REJECTED_RESERVED_TOPIC, REJECTED_KINDS };
+enum publish_rejected {
+    REJECTED_ACL,
+    REJECTED_RESERVED_TOPIC,
+    REJECTED_PAYLOAD, /* larger than its vendor may send */
+    REJECTED_LEVELS,  /* of the topic */
+    REJECTED_KINDS,
+};
 
 struct stats {
     _Atomic uint64_t connections;      /* now */
