@@ -35,39 +35,96 @@ sinks:
 """
 
 
+ADD_VENDOR = ("vendor", "add", "acme", "--config", "/etc/tidegate/tidegate.yaml", "--generate")
+
+
+def own_configuration(tls_port):
+    """The one in the image, on free ports of 127.0.0.1, as Container wants it; files at once."""
+    with open(os.path.join(lib.ROOT, "deploy/container/tidegate.yaml"), encoding="utf-8") as file:
+        text = file.read().replace("{", "{{").replace("}", "}}")
+    for old, new in (("0.0.0.0:8883", f"127.0.0.1:{tls_port}"), ("127.0.0.1:1883", "127.0.0.1:{port}"),
+                     ("127.0.0.1:9464", "127.0.0.1:{admin}"), ("type: parquet", "type: parquet\n    flush_age: 300ms")):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def test_a_vendor_made_in_it_publishes_over_tls_into_parquet_and_nowhere_else():
+    """What deploy/container/README.md tells to do."""
+    if lib.reader_missing():
+        raise lib.Skip(lib.reader_missing())
+    port = lib.free_port()
+    with box.Secrets() as secrets, Container(own_configuration(port), options=secrets.options) as gateway:
+        password = gateway.once(*ADD_VENDOR).strip()
+        gateway.start()
+
+        def publish(topic, *options, user="acme", ca=secrets.ca):
+            return subprocess.run(
+                ["mosquitto_pub", "--cafile", ca, "-h", "127.0.0.1", "-p", str(port), "-V", "5", "-u", user, "-P", password,
+                 "-q", "1", "-t", topic, "-m", '{"time": "2026-11-21T08:00:00+08:00", "volume.total": 12.345}', *options],
+                capture_output=True, text=True, timeout=60, check=False)
+        sent = publish("v1/acme/00012345/json")
+        assert sent.returncode == 0 and not sent.stderr, sent
+        refused = publish("v1/other/00012345/json")
+        assert "Not authorized" in refused.stderr, refused
+        assert publish("v1/acme/00012345/json", ca="/etc/ssl/certs/ca-certificates.crt").returncode != 0
+        gateway.settled(messages=1)
+        assert gateway.rows("select vendor, device, metric, value, unit, epoch_ms(ts) from parquet") == \
+            [["acme", "00012345", "volume.total", 12.345, "m3", 1795219200000]]
+        # A password while it runs, and the signal that has it read.
+        other, password = password, gateway.inside("tidegate", *ADD_VENDOR, "second").stdout.strip()
+        assert other != password
+        podman("kill", "--signal", "HUP", gateway.name)
+        lib.wait_until("the new user may sign in",
+                       lambda: publish("v1/acme/2/json", user="second").returncode == 0, 60, every=0.5)
+        assert password not in gateway.log() and other not in gateway.log()
+        assert gateway.stop() == 0, gateway.log_tail()
+
+
 def test_runs_as_its_own_user_without_capabilities_network_or_anything_to_write_but_its_volume():
-    """The image's own configuration, on a volume that podman makes from the image."""
-    name, volume = f"tidegate-own-{os.getpid()}", f"tidegate-own-{os.getpid()}"
+    """The image's own configuration as it is, on a volume that podman makes from the image."""
+    name = volume = f"tidegate-own-{os.getpid()}"
     image = box.image()
-    try:
-        podman("run", "-d", "--name", name, *Container.HARDENED, "--network=none", "-v", f"{volume}:/data", image)
-        lib.wait_until("HEALTHCHECK says healthy",
-                       lambda: podman("healthcheck", "run", name, check=False).returncode == 0, 60, every=0.5)
-        assert box.inspect(name)["State"]["Health"]["Status"] == "healthy"
-        with open(f"/proc/{box.inspect(name)['State']['Pid']}/status", encoding="utf-8") as file:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        assert status["Uid"].split() == ["10001"] * 4 and status["Gid"].split() == ["10001"] * 4, status
-        assert status["NoNewPrivs"] == "1" and status["NSpid"].split()[-1] == "1", status
-        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            assert int(status[capabilities], 16) == 0, (capabilities, status[capabilities])
-        with open(f"/proc/{box.inspect(name)['State']['Pid']}/mountinfo", encoding="utf-8") as file:
-            writable = {part[4] for part in map(str.split, file) if "ro" not in part[5].split(",")}
-        kernel = {path for path in writable if path.startswith(("/dev", "/proc", "/sys"))}
-        runtime = {"/run/.containerenv", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run", "/tmp", "/var/tmp"}
-        assert writable - kernel - runtime == {"/data"}, writable
-        for command in ("/bin/sh", "/bin/bash", "/usr/bin/dpkg", "/usr/bin/apt-get", "/usr/bin/perl"):
-            assert podman("exec", name, command, "--version", check=False).returncode != 0, command
-        sent = json.loads(podman("exec", name, "tidegate", "sim", "--count", 500, "--rate", "max", "--json",
-                                 "--quiet").stdout)
-        assert sent["acknowledged"] == 500, sent
-        podman("stop", "-t", 30, name)
-        assert box.inspect(name)["State"]["ExitCode"] == 0, podman("logs", name).stderr[-2000:]
-        place = json.loads(podman("volume", "inspect", volume).stdout)[0]["Mountpoint"]
-        owners = {os.stat(os.path.join(folder, name)).st_uid for folder, _, names in os.walk(place) for name in names}
-        assert owners == {10001}, owners
-    finally:
-        podman("rm", "-f", "-v", name, check=False)
-        podman("volume", "rm", "-f", volume, check=False)
+    with box.Secrets() as secrets:
+        options = [*Container.HARDENED, *secrets.options, "--network=none", "-v", f"{volume}:/data"]
+        try:
+            podman("run", "--rm", *options, image, *ADD_VENDOR)
+            podman("run", "-d", "--name", name, *options, image)
+            lib.wait_until("HEALTHCHECK says healthy",
+                           lambda: podman("healthcheck", "run", name, check=False).returncode == 0, 60, every=0.5)
+            assert box.inspect(name)["State"]["Health"]["Status"] == "healthy"
+            assert_confined(box.inspect(name)["State"]["Pid"])
+            for command in ("/bin/sh", "/bin/bash", "/usr/bin/dpkg", "/usr/bin/apt-get", "/usr/bin/perl"):
+                assert podman("exec", name, command, "--version", check=False).returncode != 0, command
+            sent = json.loads(podman("exec", name, "tidegate", "sim", "--count", 500, "--rate", "max", "--json",
+                                     "--quiet").stdout)
+            assert sent["acknowledged"] == 500, sent
+            podman("stop", "-t", 30, name)
+            assert box.inspect(name)["State"]["ExitCode"] == 0, podman("logs", name).stderr[-2000:]
+            place = json.loads(podman("volume", "inspect", volume).stdout)[0]["Mountpoint"]
+            assert owners(place) == {10001}, owners(place)
+        finally:
+            podman("rm", "-f", "-v", name, check=False)
+            podman("volume", "rm", "-f", volume, check=False)
+
+
+def assert_confined(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    assert status["Uid"].split() == ["10001"] * 4 and status["Gid"].split() == ["10001"] * 4, status
+    assert status["NoNewPrivs"] == "1" and status["NSpid"].split()[-1] == "1", status
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0, (capabilities, status[capabilities])
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+        writable = {part[4] for part in map(str.split, file) if "ro" not in part[5].split(",")}
+    kernel = {path for path in writable if path.startswith(("/dev", "/proc", "/sys"))}
+    runtime = {"/run/.containerenv", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run", "/tmp",
+               "/var/tmp"}
+    assert writable - kernel - runtime == {"/data"}, writable
+
+
+def owners(folder):
+    return {os.stat(os.path.join(here, name)).st_uid for here, _, names in os.walk(folder) for name in names}
 
 
 def test_killed_under_load_and_started_again_on_its_volume_it_loses_nothing():
@@ -132,8 +189,7 @@ def test_runs_as_a_user_without_a_name_or_home_and_with_nothing_to_execute_from(
         gateway.publish("v1/aqua/00012345/json", b'{"volume.total": 1.5}', "-q", "1")
         gateway.settled(messages=1)
         assert gateway.stop() == 0, gateway.log_tail()
-        assert {os.stat(os.path.join(folder, name)).st_uid
-                for folder, _, names in os.walk(gateway.data) for name in names} == {65532}
+        assert owners(gateway.data) == {65532}, owners(gateway.data)
 
 
 def test_labels_tell_version_and_revision_and_the_bill_of_materials_is_of_the_files_in_the_image():

@@ -8,10 +8,12 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import zlib
 
+import compose
 import gateway as lib
 
 FOLDER = os.path.join(lib.ROOT, "build/container")
@@ -121,17 +123,41 @@ def inspect(name):
     return json.loads(podman("inspect", name).stdout)[0]
 
 
+class Secrets:
+    """Certificate and key of the gateway as podman secrets, from a CA of the test. `options` hand them to `podman run`
+    where the image's configuration looks for them."""
+
+    FILES = ("tidegate.crt", "tidegate.key")
+
+    def __init__(self, user=USER):
+        need()
+        self.folder = tempfile.mkdtemp(prefix="tidegate-secrets-")
+        made = compose.secrets(self.folder)
+        self.ca = os.path.join(made, "ca.crt")
+        self.names = {file: f"{os.path.basename(self.folder)}-{file}" for file in self.FILES}
+        self.options = []
+        for file, name in self.names.items():
+            podman("secret", "create", name, os.path.join(made, file))
+            self.options += ["--secret", f"{name},target=/etc/tidegate/tls/{file},uid={user},mode=0400"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        podman("secret", "rm", *self.names.values(), check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Container(lib.Gateway):
     """A gateway in a container of the image: as lib.Gateway, with `data` of this machine as its volume, and
-    --network=host. `options` are more of `podman run`, `arguments` take the place of the image's own."""
+    --network=host. `options` are more of `podman run`."""
 
     HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--memory=256m")
 
-    def __init__(self, config, options=(), arguments=(), user=USER, network="host", own=None, folder=None):
+    def __init__(self, config, options=(), user=USER, network="host", own=None, folder=None):
         super().__init__(folder=folder, config=config)
         self.image = image()
         self.name = os.path.basename(self.folder)
-        self.arguments = list(arguments)
         self.options = [*self.HARDENED, f"--network={network}", "--user", f"{user}:{user}", *options]
         os.mkdir(self.data, 0o700)
         os.chown(self.data, *[user if own is None else own] * 2)
@@ -142,12 +168,18 @@ class Container(lib.Gateway):
             file.write(self.config.format(data="/data", port=self.port, admin=self.admin_port))
         return path
 
+    def mounts(self):
+        return ["-v", f"{self.data}:/data", "-v", f"{self.settings()}:/etc/tidegate/tidegate.yaml:ro"]
+
+    def once(self, *arguments):
+        """Another container of the same volume and configuration, for one verb; what it printed."""
+        return podman("run", "--rm", *self.mounts(), *self.options, self.image, *arguments).stdout
+
     def start(self, ready=True, seconds=60):
         if podman("container", "exists", self.name, check=False).returncode == 0:
             podman("start", self.name)
         else:
-            podman("run", "-d", "--name", self.name, "-v", f"{self.data}:/data", "-v",
-                   f"{self.settings()}:/etc/tidegate/tidegate.yaml:ro", *self.options, self.image, *self.arguments)
+            podman("run", "-d", "--name", self.name, *self.mounts(), *self.options, self.image)
         if ready:
             self.wait_ready(seconds)
         return self
