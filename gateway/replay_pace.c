@@ -6,6 +6,14 @@
 
 #include <string.h>
 
+enum { SLICES_PER_SECOND = 20, SAVED_PER_SECOND = 10 };
+
+uint32_t replay_pace_slice(const struct replay_pace *pace)
+{
+    int64_t slice = pace->rate / SLICES_PER_SECOND;
+    return pace->rate <= 0 ? 0 : slice < 1 ? 1 : slice > UINT32_MAX ? UINT32_MAX : (uint32_t)slice;
+}
+
 int64_t replay_pace_take(struct replay_pace *pace, uint64_t count, int64_t now_ms)
 {
     if (pace->rate <= 0)
@@ -13,10 +21,10 @@ int64_t replay_pace_take(struct replay_pace *pace, uint64_t count, int64_t now_m
     double rate = (double)pace->rate;
     if (pace->at_ms)
         pace->tokens += rate * (double)(now_ms - pace->at_ms) / 1000;
-    if (pace->tokens > rate)
-        pace->tokens = rate;
+    if (pace->tokens > rate / SAVED_PER_SECOND)
+        pace->tokens = rate / SAVED_PER_SECOND;
     pace->at_ms = now_ms;
-    /* A batch larger than the bucket goes whole and leaves a debt, or it would never go. */
+    /* What is larger than the bucket goes whole and leaves a debt, or it would never go. */
     int64_t wait_ms = pace->tokens < 0 ? (int64_t)(-pace->tokens / rate * 1000) + 1 : 0;
     pace->tokens -= (double)count;
     return wait_ms;

@@ -14,9 +14,12 @@ struct replay_pace {
     int64_t at_ms; /* monotonic; 0: not begun */
 };
 
-/* Take `count` readings out; how long to wait before they go, in ms. What was not used in the last
- * second is not saved up: a sink that was down is not flooded afterwards. */
+/* Take `count` readings out; how long to wait before they go, in ms. Of what was not used, only that of the
+ * last tenth of a second is saved up: a sink that was down is not flooded afterwards. */
 int64_t replay_pace_take(struct replay_pace *pace, uint64_t count, int64_t now_ms);
+
+/* How many may go at once, so that they go evenly; 0: any number. */
+uint32_t replay_pace_slice(const struct replay_pace *pace);
 
 enum { REPLAY_SPEED_SAMPLES = 8, REPLAY_SPEED_MS = 1000 };
 

@@ -220,7 +220,8 @@ static void count_rows(struct replay_run *run, const struct batch *batch)
     }
 }
 
-bool replay_run_put(struct replay_run *run, struct batch *batch)
+/* Takes the reference over. */
+static bool put_one(struct replay_run *run, struct batch *batch)
 {
     bool goes_on = !run->stop;
     if (goes_on && batch->count) {
@@ -237,6 +238,35 @@ bool replay_run_put(struct replay_run *run, struct batch *batch)
             return goes_on;
         }
     }
+    batch_release(batch);
+    return goes_on;
+}
+
+/* The rows from `row` on, whole messages, `slice` rows or a message more. */
+static struct batch *slice_take(const struct batch *batch, uint32_t *row, uint32_t slice,
+                                struct batch_builder *builder)
+{
+    uint32_t first = *row, at = first;
+    while (at < batch->count && (at - first < slice || batch->seq[at] == batch->seq[at - 1]))
+        replay_row_copy(batch, at++, builder);
+    struct batch *part = replay_batch_finish(builder, batch);
+    part->first_seq = first ? batch->seq[first] : batch->first_seq;
+    part->last_seq = at < batch->count ? batch->seq[at] - 1 : batch->last_seq;
+    *row = at;
+    return part;
+}
+
+/* With a rate, a batch of some ten thousand readings would go at once, and then nothing for long. */
+bool replay_run_put(struct replay_run *run, struct batch *batch)
+{
+    uint32_t slice = replay_pace_slice(&run->pace);
+    if (slice == 0 || batch->count <= slice)
+        return put_one(run, batch);
+    struct batch_builder *builder = batch_builder_new();
+    bool goes_on = true;
+    for (uint32_t row = 0; row < batch->count && goes_on;)
+        goes_on = put_one(run, slice_take(batch, &row, slice, builder));
+    batch_builder_free(builder);
     batch_release(batch);
     return goes_on;
 }

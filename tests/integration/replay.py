@@ -15,7 +15,7 @@ import stores  # noqa: E402
 from gateway import PROGRAM, Skip, wait_until  # noqa: E402
 from replays import ReplayGateway  # noqa: E402
 
-# At a pace, so that there are several batches: a replay is held back between two.
+# At a pace, so that there are several batches: the position of a replay is between two.
 FEW = ("--count", "3000", "--rate", "2500", "--meters", "300")
 
 
@@ -82,11 +82,24 @@ def test_a_dry_run_changes_nothing_and_needs_no_sink():
 
 # ---- stopping ----
 
+def niceness(process):
+    """Of each thread, by its name."""
+    found = {}
+    for thread in os.listdir(f"/proc/{process}/task"):
+        with open(f"/proc/{process}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:
+            head, _, rest = file.read().rpartition(")")
+        found[head.partition("(")[2]] = int(rest.split()[16])
+    return found
+
+
 def test_a_replay_is_stopped_and_goes_on_where_it_was():
     with filled(parquet=None) as gateway:
         readings = gateway.status()["readings"]
         job = gateway.begin("--sink", "nothing", "--rate", "2000")
         gateway.job_becomes(job, "has begun", lambda found: found["readings"] > 0)
+        nice = niceness(gateway.process.pid)
+        assert {value for name, value in nice.items() if name.startswith("replay-")} == {10}, nice
+        assert {value for name, value in nice.items() if not name.startswith("replay-")} == {os.nice(0)}, nice
         gateway.admin_verb("replay", "stop", job, check=0)
         assert gateway.ends(job, "stopped")
         stopped = gateway.job(job)

@@ -188,6 +188,20 @@ static void a_rate_holds(void **state)
     assert_int_equal(kit->sink.rows, 10 * KIT_ROWS);
 }
 
+static void a_rate_is_kept_within_a_batch(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_batches(kit, 1, 3, 1000);
+    struct replay_request request = rkit_request(REPLAY_READINGS);
+    request.rate = 200; /* of batches of KIT_ROWS rows: ten of them a twentieth of a second */
+    rkit_replay(kit, &request);
+    assert_int_equal(kit->status.readings, 3 * KIT_ROWS);
+    assert_int_equal(kit->status.messages, 3 * KIT_ROWS);
+    assert_int_equal(rkit_missing(kit, 1, 3 * KIT_ROWS), 0);
+    assert_int_equal(kit->sink.batches, 3 * KIT_ROWS / 10);
+    assert_int_equal(kit->sink.wrong, 0);
+}
+
 static void retention_keeps_what_a_running_replay_needs(void **state)
 {
     struct replay_kit *kit = *state;
@@ -282,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_replay_outlives_a_restart, replay_kit_setup,
                                         replay_kit_teardown),
         cmocka_unit_test_setup_teardown(a_rate_holds, replay_kit_setup, replay_kit_teardown),
+        cmocka_unit_test_setup_teardown(a_rate_is_kept_within_a_batch, replay_kit_setup,
+                                        replay_kit_teardown),
         cmocka_unit_test_setup_teardown(retention_keeps_what_a_running_replay_needs,
                                         replay_kit_setup, replay_kit_teardown),
         cmocka_unit_test_setup_teardown(two_sinks_get_two_replays_at_once, replay_kit_setup,

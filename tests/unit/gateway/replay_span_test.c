@@ -168,10 +168,14 @@ static void a_bucket_holds_no_more_than_a_second(void **state)
     assert_int_equal(replay_pace_take(&pace, 500, 10000), 0); /* a debt of 500 */
     assert_int_equal(replay_pace_take(&pace, 500, 10000), 501);
     assert_int_equal(replay_pace_take(&pace, 500, 11000), 0);  /* 1000 came, none are left */
-    assert_int_equal(replay_pace_take(&pace, 1500, 71000), 0); /* a minute later: a second's */
-    assert_int_equal(replay_pace_take(&pace, 1, 71000), 501);
+    assert_int_equal(replay_pace_take(&pace, 1500, 71000), 0); /* a minute later: that of 100 ms */
+    assert_int_equal(replay_pace_take(&pace, 1, 71000), 1401);
+    assert_int_equal(replay_pace_slice(&pace), 50);
     struct replay_pace none = {.rate = 0};
     assert_int_equal(replay_pace_take(&none, 1000000, 1), 0);
+    assert_int_equal(replay_pace_slice(&none), 0);
+    struct replay_pace slow = {.rate = 3};
+    assert_int_equal(replay_pace_slice(&slow), 1);
 }
 
 static void speed_is_that_of_the_last_seconds(void **state)
