@@ -349,9 +349,9 @@ static int parts_start(struct gateway *gateway, struct err *err)
         rc = replays_start(gateway->replays, err);
     /* Both addresses are bound before the first message is taken, so that a port in use is a clear
      * refusal to start. */
-    if (rc == 0 && gateway->config->admin_listen)
-        rc = admin_start(&gateway->admin, gateway->config->admin_listen, report_routes, gateway,
-                         err);
+    if (rc == 0)
+        rc = admin_start(&gateway->admin, &gateway->config->admin, report_routes, gateway,
+                         gateway->audit, err);
     for (size_t i = 0; i < gateway->source_count && rc == 0; i++)
         if (!gateway->drain.leaving || gateway->sources[i] == gateway->brokers)
             rc = gateway->sources[i]->type->start(gateway->sources[i], err);

@@ -49,15 +49,32 @@ int reload_access(struct access *access, const struct config *config, struct err
     return rc;
 }
 
+static void certificates_audit(struct gateway *gateway, const struct config *config)
+{
+    const char *const files[] = {config->mqtt.tls.certificate_file, config->admin.certificate_file,
+                                 config->admin.token_file};
+    for (size_t i = 0; i < array_count(files); i++) {
+        struct audit_entry entry = {.what = AUDIT_CERTIFICATES, .who = bytes_text("SIGHUP")};
+        if (files[i] == NULL)
+            continue;
+        entry.object = bytes_text(files[i]);
+        audit_log_add(gateway->audit, &entry);
+    }
+}
+
 /* All or nothing: certificates are made first and taken last, when nothing else can fail. */
 static int reload_apply(struct gateway *gateway, struct config *config, struct err *err)
 {
     struct tls_context *certificates;
+    struct admin_secrets *secrets = NULL;
     int rc = listener_tls_make(gateway->listener, &config->mqtt.tls, &certificates, err);
+    if (rc == 0)
+        rc = admin_secrets_read(&secrets, &config->admin, err);
     if (rc == 0)
         rc = reload_access(gateway->access, config, err);
     if (rc) {
         tls_context_release(certificates);
+        admin_secrets_free(secrets);
         return rc;
     }
     rc = decoder_reload(gateway->decoder, config, err);
@@ -65,9 +82,12 @@ static int reload_apply(struct gateway *gateway, struct config *config, struct e
         struct err again;
         reload_access(gateway->access, gateway->config, &again);
         tls_context_release(certificates);
+        admin_secrets_free(secrets);
         return rc;
     }
     listener_tls_take(gateway->listener, certificates);
+    admin_renew(gateway->admin, secrets);
+    certificates_audit(gateway, config);
     pthread_mutex_lock(&gateway->config_lock);
     struct config *before = gateway->config;
     gateway->config = config;

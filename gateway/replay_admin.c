@@ -267,6 +267,17 @@ static int begin(struct gateway *gateway, const struct begin_body *in, char id[R
 
 /* ---- what changes something ---- */
 
+static void audit(const struct gateway *gateway, const struct admin_request *request,
+                  const char *id, const char *why)
+{
+    struct audit_entry entry = {.what = AUDIT_REPLAY,
+                                .who = bytes_text(admin_who(request)),
+                                .from = admin_from(request),
+                                .object = bytes_text(id),
+                                .why = why};
+    audit_log_add(gateway->audit, &entry);
+}
+
 static bool control_enter(struct gateway *gateway)
 {
     pthread_mutex_lock(&gateway->replay_lock);
@@ -297,6 +308,8 @@ int replay_admin_begin(void *arg, const struct admin_request *request, struct bu
     } else {
         int rc = begin(gateway, &in, id, &err);
         control_leave(gateway);
+        if (rc == 0)
+            audit(gateway, request, id, "begun");
         status = answer_id(rc, id, &err, body);
     }
     buffer_fini(&errors);
@@ -306,7 +319,7 @@ int replay_admin_begin(void *arg, const struct admin_request *request, struct bu
 
 static int control(struct gateway *gateway, const struct admin_request *request,
                    int (*act)(struct replays *replays, const char *id, struct err *err),
-                   struct buffer *body)
+                   const char *what, struct buffer *body)
 {
     struct err err = {{0}};
     const char *id = admin_argument(request, "id");
@@ -316,20 +329,22 @@ static int control(struct gateway *gateway, const struct admin_request *request,
         return answer_error(503, "the gateway stops", body);
     int rc = act(gateway->replays, id, &err);
     control_leave(gateway);
+    if (rc == 0)
+        audit(gateway, request, id, what);
     return answer_id(rc, id, &err, body);
 }
 
 int replay_admin_stop(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    return control(arg, request, replay_stop, body);
+    return control(arg, request, replay_stop, "told to stop", body);
 }
 
 int replay_admin_resume(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    return control(arg, request, replay_resume, body);
+    return control(arg, request, replay_resume, "resumed", body);
 }
 
 int replay_admin_forget(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    return control(arg, request, replay_forget, body);
+    return control(arg, request, replay_forget, "forgotten", body);
 }

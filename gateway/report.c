@@ -347,20 +347,28 @@ static int handle_metrics(void *arg, const struct admin_request *request, struct
     return 200;
 }
 
+/* Probes need no token, so whoever may not see the rest hears yes or no. */
+static int say_no(const struct admin_request *request, struct buffer *body)
+{
+    if (!admin_trusted(request)) {
+        buffer_clear(body);
+        buffer_add_text(body, "no\n");
+    }
+    return 503;
+}
+
 static int handle_health(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    (void)request;
     if (!pulse_beats(arg, body))
-        return 503;
+        return say_no(request, body);
     buffer_add_text(body, "ok\n");
     return 200;
 }
 
 static int handle_ready(void *arg, const struct admin_request *request, struct buffer *body)
 {
-    (void)request;
     if (!gateway_ready(arg, body))
-        return 503;
+        return say_no(request, body);
     buffer_add_text(body, "ready\n");
     return 200;
 }
@@ -391,9 +399,18 @@ static int handle_tail(void *arg, const struct admin_request *request, struct bu
 }
 
 const struct admin_route report_routes[] = {
-    {.path = "/metrics", .content_type = "text/plain; version=0.0.4", .handle = handle_metrics},
-    {.path = "/healthz", .content_type = "text/plain", .handle = handle_health},
-    {.path = "/readyz", .content_type = "text/plain", .handle = handle_ready},
+    {.path = "/metrics",
+     .content_type = "text/plain; version=0.0.4",
+     .handle = handle_metrics,
+     .need = ADMIN_NEEDS_METRICS},
+    {.path = "/healthz",
+     .content_type = "text/plain",
+     .handle = handle_health,
+     .need = ADMIN_NEEDS_NOTHING},
+    {.path = "/readyz",
+     .content_type = "text/plain",
+     .handle = handle_ready,
+     .need = ADMIN_NEEDS_NOTHING},
     {.path = "/status", .content_type = "application/json", .handle = handle_status},
     {.path = "/tail", .content_type = "application/x-ndjson", .handle = handle_tail},
     {.path = "/drain",

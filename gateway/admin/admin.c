@@ -4,7 +4,7 @@
  * and health checks must not wait behind it. Everything is bounded: connections, the size of a
  * request, how long a connection may be silent, how many handlers of one path run at once. A request
  * that is not plain GET or HEAD without a body, or a POST of JSON to a path that takes one, is refused
- * before any handler hears of it.
+ * before any handler hears of it. Who may ask is guard.c's.
  */
 #include "admin/admin.h"
 
@@ -19,7 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "admin/guard.h"
 #include "admin/watch.h"
+#include "base/log.h"
 
 enum {
     CONNECTIONS_MAX = 128,
@@ -37,6 +39,7 @@ enum {
 struct admin {
     struct MHD_Daemon *daemon;
     struct watch *watch;
+    struct guard guard;
     const struct admin_route *routes;
     void *arg;
     int port;
@@ -46,11 +49,13 @@ struct admin {
 struct admin_request {
     struct MHD_Connection *connection;
     struct bytes body;
+    const struct admin_caller *caller;
 };
 
 /* What is remembered of a request between its headers and its end. */
 struct incoming {
     struct buffer body;
+    struct admin_caller caller;
 };
 
 const char *admin_argument(const struct admin_request *request, const char *name)
@@ -61,6 +66,21 @@ const char *admin_argument(const struct admin_request *request, const char *name
 struct bytes admin_body(const struct admin_request *request)
 {
     return request->body;
+}
+
+const char *admin_who(const struct admin_request *request)
+{
+    return request->caller->name;
+}
+
+struct address admin_from(const struct admin_request *request)
+{
+    return request->caller->from;
+}
+
+bool admin_trusted(const struct admin_request *request)
+{
+    return request->caller->trusted;
 }
 
 /* ---- answers ---- */
@@ -82,6 +102,11 @@ static enum MHD_Result answer_allow(struct MHD_Connection *connection, unsigned 
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (allow)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+    if (status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Bearer realm=\"tidegate\"");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
     if (status == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
@@ -226,6 +251,41 @@ static const struct admin_route *route_find(const struct admin *admin, const cha
     return NULL;
 }
 
+static void caller_init(struct MHD_Connection *connection, struct admin_caller *caller)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    *caller = (struct admin_caller){.name = ""};
+    if (info && info->client_addr)
+        caller->from = address_of(info->client_addr);
+}
+
+/* What changes something or is refused is told to the audit log. */
+static void audit(struct admin *admin, struct MHD_Connection *connection,
+                  const struct admin_caller *caller, const char *method, const char *path,
+                  unsigned status)
+{
+    guard_audit(&admin->guard, caller, method, path,
+                MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "id"), status);
+}
+
+/* 200, or the status of a refusal that is told already to the audit log. A path that is not there
+ * needs a token like any other: without one nobody learns which there are. */
+static unsigned may_ask(struct admin *admin, struct MHD_Connection *connection,
+                        const struct admin_route *route, const char *path, const char *method,
+                        struct admin_caller *caller)
+{
+    enum admin_need need = !is_get(method) ? ADMIN_NEEDS_OPERATE
+                           : route         ? route->need
+                                           : ADMIN_NEEDS_METRICS;
+    caller_init(connection, caller);
+    unsigned status = guard_ask(&admin->guard, header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION),
+                                need, caller);
+    if (status != MHD_HTTP_OK)
+        audit(admin, connection, caller, method, path, status);
+    return status;
+}
+
 static enum MHD_Result route_run(struct admin *admin, const struct admin_route *route, bool post,
                                  struct admin_request *request)
 {
@@ -235,6 +295,9 @@ static enum MHD_Result route_run(struct admin *admin, const struct admin_route *
     if (atomic_fetch_add(running, 1) < HANDLERS_MAX) {
         int status = (post ? route->post : route->handle)(admin->arg, request, &body);
         const char *type = post && status >= 400 ? "text/plain" : route->content_type;
+        if (post)
+            audit(admin, request->connection, request->caller, "POST", route->path,
+                  (unsigned)status);
         result = answer(request->connection, (unsigned)status, type, &body);
     } else {
         result = refuse(request->connection, MHD_HTTP_TOO_MANY_REQUESTS, "too many at once\n");
@@ -248,7 +311,14 @@ static enum MHD_Result on_headers(struct admin *admin, struct MHD_Connection *co
                                   const char *path, const char *method, void **state)
 {
     const struct admin_route *route = route_find(admin, path);
-    unsigned status;
+    struct admin_caller caller;
+    unsigned status = may_ask(admin, connection, route, path, method, &caller);
+    if (status != MHD_HTTP_OK)
+        return refuse(connection, status,
+                      status == MHD_HTTP_FORBIDDEN ? "that token is not good for this\n"
+                      : status == MHD_HTTP_UNAUTHORIZED
+                          ? "a token is needed: Authorization: Bearer ...\n"
+                          : "too many wrong tokens at once\n");
     if (is_get(method)) {
         if (has_body(connection))
             return refuse(connection, MHD_HTTP_BAD_REQUEST, "a GET takes no body\n");
@@ -258,10 +328,14 @@ static enum MHD_Result on_headers(struct admin *admin, struct MHD_Connection *co
         if (strcmp(method, MHD_HTTP_METHOD_POST) != 0 || (route && route->post == NULL))
             return refuse_method(connection, route);
         const char *why = post_refusal(connection, &status);
-        if (why)
+        if (why) {
+            audit(admin, connection, &caller, method, path, status);
             return refuse(connection, status, why);
+        }
     }
-    *state = mem_zalloc(sizeof(struct incoming));
+    struct incoming *incoming = mem_zalloc(sizeof *incoming);
+    incoming->caller = caller;
+    *state = incoming;
     return MHD_YES; /* answers are given when the request is complete */
 }
 
@@ -292,7 +366,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
     deadline_set(admin, connection, 0); /* a handler may take its time, and so may a slow reader */
     const struct admin_route *route = route_find(admin, path);
-    struct admin_request request = {connection, buffer_bytes(&incoming->body)};
+    struct admin_request request = {connection, buffer_bytes(&incoming->body), &incoming->caller};
     return route ? route_run(admin, route, !is_get(method), &request)
                  : refuse(connection, MHD_HTTP_NOT_FOUND, "not found\n");
 }
@@ -353,45 +427,167 @@ static int socket_port(int fd)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* ---- life ---- */
+/* ---- TLS ---- */
 
-static struct MHD_Daemon *daemon_start(struct admin *admin, int fd)
+/* libmicrohttpd gives this callback nothing to tell one server from another. */
+static struct guard *_Atomic certified;
+
+/* What it returns lives until the end, since handshakes go on while it is renewed. */
+static int on_certificate(gnutls_session_t session, const gnutls_datum_t *authorities, int count,
+                          const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                          gnutls_pcert_st **chain, unsigned *chain_count, gnutls_privkey_t *key)
 {
-    return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
-        NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
-        NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, admin, MHD_OPTION_END);
+    struct guard *guard = atomic_load(&certified);
+    (void)session, (void)authorities, (void)count, (void)algorithms, (void)algorithm_count;
+    if (guard == NULL)
+        return -1;
+    pthread_mutex_lock(&guard->lock);
+    *chain = guard->secrets->chain;
+    *chain_count = guard->secrets->chain_count;
+    *key = guard->secrets->key;
+    pthread_mutex_unlock(&guard->lock);
+    return 0;
 }
 
-int admin_start(struct admin **out, const char *listen, const struct admin_route *routes, void *arg,
+/* ---- who reaches it ---- */
+
+const char *admin_exposed(const struct admin_options *options)
+{
+    const char *listen = options->listen;
+    if (strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0 ||
+        strncmp(listen, "localhost:", 10) == 0)
+        return NULL;
+    if (options->token_file == NULL)
+        return "others than this machine would reach the admin interface without a token: set "
+               "admin.token_file (`NAME ROLE TOKEN` a line), or listen on 127.0.0.1";
+    if (options->certificate_file == NULL && !options->insecure)
+        return "others than this machine would reach the admin interface without TLS, and see its "
+               "tokens: set admin.certificate_file and admin.key_file, listen on 127.0.0.1, or say "
+               "admin.insecure: true where something before it does TLS";
+    return NULL;
+}
+
+/* What the socket says, whatever the name was that it was bound by. */
+static int exposure_check(const struct admin_options *options, int fd, struct err *err)
+{
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    struct address address = {{0}};
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
+        address = address_of((const struct sockaddr *)&bound);
+    if (address_is_loopback(&address))
+        return 0;
+    struct admin_options beyond = *options;
+    char any[] = "0.0.0.0:0";
+    beyond.listen = any;
+    const char *why = admin_exposed(&beyond);
+    if (why)
+        return err_set(err, GW_EINVAL, "admin: %s: %s", options->listen, why);
+    if (options->certificate_file == NULL)
+        log_event(LOG_WARN, "admin_insecure",
+                  "address=%s why=\"admin.insecure: tokens and answers travel in the clear\"",
+                  options->listen);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static struct MHD_Daemon *daemon_start(struct admin *admin, int fd, bool tls)
+{
+    struct MHD_OptionItem secure[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)on_certificate},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0,
+         (void *)(uintptr_t) "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-SHA1:"
+                             "-SIGN-RSA-SHA1:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:"
+                             "+CHACHA20-POLY1305"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL;
+    if (tls)
+        flags |= MHD_USE_TLS;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        admin, MHD_OPTION_NOTIFY_COMPLETED, on_completed, admin, MHD_OPTION_ARRAY,
+        tls ? secure : &secure[2], MHD_OPTION_END);
+}
+
+static int server_start(struct admin *admin, const struct admin_options *options, int fd,
+                        struct err *err)
+{
+    int rc = watch_start(&admin->watch, err);
+    if (rc)
+        return rc;
+    bool tls = options->certificate_file != NULL;
+    if (tls)
+        atomic_store(&certified, &admin->guard);
+    admin->daemon = daemon_start(admin, fd, tls);
+    return admin->daemon ? 0
+                         : err_set(err, GW_EIO, "admin: the HTTP server does not start on %s",
+                                   options->listen);
+}
+
+static void free_admin(struct admin *admin)
+{
+    struct guard *ours = &admin->guard;
+    atomic_compare_exchange_strong(&certified, &ours, NULL);
+    watch_stop(admin->watch);
+    guard_fini(&admin->guard);
+    free(admin);
+}
+
+int admin_start(struct admin **out, const struct admin_options *options,
+                const struct admin_route *routes, void *arg, struct audit_log *audit,
                 struct err *err)
 {
+    struct admin_secrets *secrets;
     size_t count = 0;
     while (routes[count].path)
         count++;
     gw_assert(count <= ROUTES_MAX);
-    int fd = socket_open(listen, err);
+    int fd = socket_open(options->listen, err);
     if (fd < 0)
         return fd;
+    int rc = exposure_check(options, fd, err);
+    if (rc == 0)
+        rc = admin_secrets_read(&secrets, options, err);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
     struct admin *admin = mem_zalloc(sizeof *admin);
     admin->routes = routes;
     admin->arg = arg;
     admin->port = socket_port(fd);
-    int rc = watch_start(&admin->watch, err);
-    if (rc == 0 && (admin->daemon = daemon_start(admin, fd)) == NULL)
-        rc = err_set(err, GW_EIO, "admin: the HTTP server does not start on %s", listen);
+    guard_init(&admin->guard, secrets, audit);
+    rc = server_start(admin, options, fd, err);
     if (rc) {
-        watch_stop(admin->watch);
         close(fd);
-        free(admin);
+        free_admin(admin);
         return rc;
     }
     *out = admin;
     return 0;
+}
+
+void admin_renew(struct admin *admin, struct admin_secrets *secrets)
+{
+    pthread_mutex_lock(&admin->guard.lock);
+    secrets->older = admin->guard.secrets;
+    tokens_fini(&secrets->older->tokens);
+    admin->guard.secrets = secrets;
+    pthread_mutex_unlock(&admin->guard.lock);
+}
+
+int64_t admin_certificate_ends_ms(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->guard.lock);
+    int64_t ends_ms = admin->guard.secrets->ends_ms;
+    pthread_mutex_unlock(&admin->guard.lock);
+    return ends_ms;
 }
 
 int admin_port(const struct admin *admin)
@@ -404,6 +600,5 @@ void admin_stop(struct admin *admin)
     if (admin == NULL)
         return;
     MHD_stop_daemon(admin->daemon); /* closes the socket, waits for the connections' threads */
-    watch_stop(admin->watch);
-    free(admin);
+    free_admin(admin);
 }

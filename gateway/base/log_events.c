@@ -7,6 +7,9 @@
 #include <string.h>
 
 const struct log_event_row log_events[] = {
+    {"admin_insecure", LEVEL_WARN,
+     "The admin interface is in reach of others without TLS, as configured.",
+     "Only behind something that does TLS; else set admin.certificate_file."},
     {"again_damaged", LEVEL_ERROR,
      "Readings of a replay that decodes again are damaged on disk and were left out.",
      "Check the disk; run that replay again."},

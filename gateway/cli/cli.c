@@ -19,6 +19,45 @@ static const struct option *rows_of(const struct cli_command *command)
     return command->rows ? command->rows : no_rows;
 }
 
+/* ---- asking a gateway ---- */
+
+struct cli_ask cli_ask;
+
+static const struct option ask_rows[] = {
+    {.name = "admin-ca",
+     .type = OPTION_PATH,
+     .offset = offsetof(struct cli_ask, ca_file),
+     .help =
+         "With --admin https://HOST:PORT: PEM file of the authorities that vouch for it; without "
+         "one those of this machine."},
+    {.name = "token-file",
+     .type = OPTION_PATH,
+     .offset = offsetof(struct cli_ask, token_file),
+     .help =
+         "Where the gateway asks for a token: a file with it in its first line (as `token_file` "
+         "of the gateway, or the token alone)."},
+    {0},
+};
+
+const struct option *cli_ask_rows(const struct cli_command *command)
+{
+    bool asks = strcmp(command->name, "run") != 0 && option_find(rows_of(command), "admin");
+    return asks ? ask_rows : no_rows;
+}
+
+/* --admin takes a URL, too. Returns HOST:PORT. */
+static const char *without_scheme(const struct cli_command *command, const struct option *row,
+                                  const char *value)
+{
+    if (cli_ask_rows(command) == no_rows || strcmp(row->name, "admin") != 0)
+        return value;
+    if (strncmp(value, "https://", 8) == 0) {
+        cli_ask.tls = true;
+        return value + 8;
+    }
+    return strncmp(value, "http://", 7) == 0 ? value + 7 : value;
+}
+
 /* ---- writing ---- */
 
 int cli_fail(const char *verb, int code, const char *format, ...)
@@ -120,6 +159,8 @@ static int help_print(const struct cli_command *command)
                   command->arguments[0] ? " " : "", command->arguments, command->summary);
     for (const struct option *row = rows_of(command); row->name; row++)
         row_help(row, &out);
+    for (const struct option *row = cli_ask_rows(command); row->name; row++)
+        row_help(row, &out);
     buffer_printf(&out, "%-28s  %s\n", "  --help", "This text.");
     if (command->more)
         buffer_printf(&out, "\n%s", command->more);
@@ -161,6 +202,8 @@ static int option_take(const struct cli_command *command, int argc, char **argv,
     const char *equals = strchr(given, '=');
     char *name = bytes_strdup(bytes_of(given, equals ? (size_t)(equals - given) : strlen(given)));
     const struct option *row = option_find(rows_of(command), name);
+    if (row == NULL && (row = option_find(cli_ask_rows(command), name)) != NULL)
+        target = &cli_ask;
     const char *value = equals ? equals + 1 : NULL;
     struct err err;
     int code = CLI_GO;
@@ -173,7 +216,7 @@ static int option_take(const struct cli_command *command, int argc, char **argv,
             value = argv[++*index];
         if (value == NULL)
             code = cli_fail(command->name, EXIT_CODE_USAGE, "--%s needs a value", name);
-        else if (option_set(row, target, value, &err))
+        else if (option_set(row, target, without_scheme(command, row, value), &err))
             code = cli_fail(command->name, EXIT_CODE_USAGE, "--%s: %s", name, err.text);
     }
     free(name);

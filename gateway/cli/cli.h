@@ -6,6 +6,8 @@
 #ifndef TIDEGATE_CLI_CLI_H
 #define TIDEGATE_CLI_CLI_H
 
+#include <stdbool.h>
+
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/option.h"
@@ -76,6 +78,17 @@ struct cli_command {
     {                                                                                              \
         .name = "broker", .type = OPTION_STRING, .offset = offsetof(type_, broker), .help = help_  \
     }
+
+/* What every verb that asks a running gateway may be told beside --admin (rows that cli_parse adds to
+ * its own); http.c goes by it. One for the process. */
+struct cli_ask {
+    char *ca_file, *token_file;
+    bool tls;             /* --admin https://... */
+    bool any_certificate; /* of our own machine, by a probe that hears only yes or no */
+};
+extern struct cli_ask cli_ask;
+/* Those rows, for commands that have --admin; else none. For help, manual and completion. */
+const struct option *cli_ask_rows(const struct cli_command *command);
 
 /* What is left beside the options; points into argv. */
 struct cli_arguments {

@@ -93,8 +93,11 @@ static char *configured(const char *path)
         yaml_parse(&yaml, buffer_bytes(&text), path, &errors) == 0 && yaml.root &&
         yaml.root->kind == YAML_MAPPING) {
         const struct yaml_node *admin = yaml_find(yaml.root, "admin");
-        const struct yaml_node *at =
-            admin && admin->kind == YAML_MAPPING ? yaml_find(admin, "listen") : NULL;
+        bool mapping = admin && admin->kind == YAML_MAPPING;
+        const struct yaml_node *at = mapping ? yaml_find(admin, "listen") : NULL;
+        /* A probe sends nothing and hears yes or no: whose certificate it is matters not. */
+        if (mapping && !yaml_is_null(yaml_find(admin, "certificate_file")))
+            cli_ask.tls = cli_ask.any_certificate = true;
         if (at && at->kind == YAML_SCALAR && at->size)
             listen = mem_strdup(at->text);
     }

@@ -9,7 +9,7 @@
 #include "base/err.h"
 
 struct http;
-/* `admin` is HOST:PORT. The connection is kept between questions. */
+/* `admin` is HOST:PORT; TLS and token as cli_ask says. The connection is kept between questions. */
 struct http *http_new(const char *admin);
 void http_free(struct http *http); /* accepts null */
 /* The body of GET `path` replaces what `body` holds. GW_EIO: not reachable, or no answer within

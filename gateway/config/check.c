@@ -65,6 +65,23 @@ static void tls_check(struct load *load)
     tls_context_release(context);
 }
 
+/* As for tls. Who reaches it is told by its address here, and by its socket at the start. */
+static void admin_check(struct load *load)
+{
+    struct admin_options *options = &load->config->admin;
+    const struct yaml_node *node = yaml_find(load->yaml.root, "admin");
+    struct admin_secrets *secrets = NULL;
+    struct err err;
+    size_t before = load->yaml.error_count;
+    config_sink_files(load, node, config_admin_rows, options);
+    const char *exposed = admin_exposed(options);
+    if (exposed)
+        yaml_error(&load->yaml, option_node(load, "admin", "listen"), "%s", exposed);
+    if (load->yaml.error_count == before && admin_secrets_read(&secrets, options, &err))
+        yaml_error(&load->yaml, node ? node : load->yaml.root, "%s", err.text);
+    admin_secrets_free(secrets);
+}
+
 /* Texts that name the same folder, as far as texts can tell. */
 static bool same_folder(const char *a, const char *b)
 {
@@ -114,6 +131,7 @@ void config_check(struct load *load)
     journal_check(load);
     mqtt_check(load);
     tls_check(load);
+    admin_check(load);
     sinks_check(load);
     if (load->config->sink_count == 0 && yaml_is_null(yaml_find(load->yaml.root, "sinks")))
         yaml_error(&load->yaml, load->yaml.root,

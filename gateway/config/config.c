@@ -156,7 +156,10 @@ int config_override(struct config *config, const char *data, const char *listen,
     int bad_data = override_set(config, NULL, "data", "--data", data, errors);
     int bad_listen = override_set(config, "mqtt", "listen", "--listen", listen, errors);
     int bad_admin = override_set(config, "admin", "listen", "--admin", admin, errors);
-    return bad_data || bad_listen || bad_admin ? GW_EINVAL : 0;
+    const char *exposed = admin && !bad_admin ? admin_exposed(&config->admin) : NULL;
+    if (exposed)
+        buffer_printf(errors, "--admin %s: %s\n", admin, exposed);
+    return bad_data || bad_listen || bad_admin || exposed ? GW_EINVAL : 0;
 }
 
 int config_embedded(const struct config_places *places, struct config **out, struct buffer *errors)

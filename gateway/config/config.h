@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin/admin.h"
 #include "base/bytes.h"
 #include "base/disk.h"
 #include "base/err.h"
@@ -113,7 +114,7 @@ struct config {
     _Atomic uint32_t shares; /* references beside the first */
     char *path;              /* of the file, null for the embedded default */
     char *data;              /* folder of journal, dead letters, state */
-    char *admin_listen;
+    struct admin_options admin;
     char *timezone; /* default for vendors without one */
     int anonymous;  /* enum access_anonymous */
     int log_level;

@@ -40,15 +40,41 @@ const struct option config_top_rows[] = {
     {0},
 };
 
-static const struct option admin_rows[] = {
+#define AT(member) offsetof(struct admin_options, member)
+const struct option config_admin_rows[] = {
     {.name = "listen",
      .type = OPTION_ADDRESS,
-     .offset = offsetof(struct config, admin_listen),
+     .offset = AT(listen),
      .def = "127.0.0.1:9464",
-     .help = "Where /metrics, /healthz, /readyz, /status and /tail are served, without a login: "
-             "keep it on loopback or in a private network."},
+     .help =
+         "Where /metrics, /healthz, /readyz, /status, /tail and /replay are served. Beyond this "
+         "machine it needs token_file, certificate_file and key_file."},
+    {.name = "certificate_file",
+     .type = OPTION_PATH,
+     .offset = AT(certificate_file),
+     .help =
+         "PEM: its certificate, then the authorities between; with it, HTTPS is spoken (TLS 1.2 "
+         "and 1.3). Read again on SIGHUP."},
+    {.name = "key_file",
+     .type = OPTION_PATH,
+     .offset = AT(key_file),
+     .help = "PEM: its key, which others may not read (mode 640). Read again on SIGHUP."},
+    {.name = "token_file",
+     .type = OPTION_PATH,
+     .offset = AT(token_file),
+     .help = "Lines `NAME ROLE TOKEN`; the role is metrics (only /metrics), read (whatever changes "
+             "nothing) or operate (all); a line of a token alone is one of role operate. Asked for "
+             "everywhere but /healthz and /readyz. Several of one name rotate. Read again on "
+             "SIGHUP."},
+    {.name = "insecure",
+     .type = OPTION_BOOL,
+     .offset = AT(insecure),
+     .def = "false",
+     .help = "Allow plain HTTP beyond this machine, where something before it does TLS. Tokens are "
+             "needed all the same."},
     {0},
 };
+#undef AT
 
 static const struct option log_rows[] = {
     {.name = "level",
@@ -317,7 +343,8 @@ static const struct option login_rows[] = {
 #undef AT
 
 const struct config_section config_sections[] = {
-    {"admin", admin_rows, 0, "The HTTP interface for metrics, health and the other verbs."},
+    {"admin", config_admin_rows, offsetof(struct config, admin),
+     "The HTTP interface for metrics, health and the other verbs."},
     {"log", log_rows, 0, "The program's own log."},
     {"audit", audit_rows, offsetof(struct config, audit),
      "The audit log: who signed in or was refused, administration, reloads, replays."},

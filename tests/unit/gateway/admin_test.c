@@ -89,13 +89,20 @@ static const struct admin_route routes[] = {
     {0},
 };
 
+static int admin_begin(struct admin **out, const char *listen, struct fixture *fixture,
+                       struct err *err)
+{
+    struct admin_options options = {.listen = (char *)(uintptr_t)listen};
+    return admin_start(out, &options, routes, fixture, NULL, err);
+}
+
 static int setup(void **state)
 {
     struct fixture *fixture = mem_zalloc(sizeof *fixture);
     struct err err;
     pthread_mutex_init(&fixture->lock, NULL);
     pthread_cond_init(&fixture->changed, NULL);
-    if (admin_start(&fixture->admin, "127.0.0.1:0", routes, fixture, &err))
+    if (admin_begin(&fixture->admin, "127.0.0.1:0", fixture, &err))
         fail_msg("%s", err.text);
     *state = fixture;
     return 0;
@@ -577,11 +584,11 @@ static void taken_and_bad_addresses_are_told(void **state)
     struct err err;
     char taken[64];
     snprintf(taken, sizeof taken, "127.0.0.1:%d", admin_port(fixture->admin));
-    assert_int_equal(admin_start(&other, taken, routes, fixture, &err), GW_EIO);
+    assert_int_equal(admin_begin(&other, taken, fixture, &err), GW_EIO);
     assert_non_null(strstr(err.text, "Address already in use"));
     assert_non_null(strstr(err.text, "--admin"));
     for (size_t i = 0; i < array_count(bad); i++)
-        if (admin_start(&other, bad[i], routes, fixture, &err) == 0)
+        if (admin_begin(&other, bad[i], fixture, &err) == 0)
             fail_msg("`%s` was taken as an address", bad[i]);
     assert_null(other);
 }

@@ -115,7 +115,7 @@ static void embedded_default_is_what_the_design_says(void **state)
     assert_null(config->path);
     assert_string_equal(config->data, "somewhere");
     assert_string_equal(config->mqtt.listen, "127.0.0.1:1883");
-    assert_string_equal(config->admin_listen, "127.0.0.1:9464");
+    assert_string_equal(config->admin.listen, "127.0.0.1:9464");
     assert_string_equal(config->timezone, "+08:00");
     assert_int_equal(config->anonymous, ANONYMOUS_LOOPBACK);
     assert_int_equal(config->sink_count, 1);
@@ -161,7 +161,7 @@ static void embedded_default_takes_addresses_and_refuses_bad_ones(void **state)
     struct config_places places = {.data = "x", .listen = "127.0.0.1:0", .admin = "[::1]:0"};
     assert_int_equal(config_embedded(&places, &config, &fixture->errors), 0);
     assert_string_equal(config->mqtt.listen, "127.0.0.1:0");
-    assert_string_equal(config->admin_listen, "[::1]:0");
+    assert_string_equal(config->admin.listen, "[::1]:0");
     config_free(config);
     places.listen = "nowhere";
     places.admin = "127.0.0.1:99999";
@@ -590,7 +590,7 @@ static void override_wins_over_the_file(void **state)
     assert_int_equal(config_override(config, "b", NULL, "127.0.0.1:1", &errors), 0);
     assert_string_equal(config->data, "b");
     assert_string_equal(config->mqtt.listen, "127.0.0.1:1883");
-    assert_string_equal(config->admin_listen, "127.0.0.1:1");
+    assert_string_equal(config->admin.listen, "127.0.0.1:1");
     assert_int_equal(config_override(config, NULL, "x", NULL, &errors), GW_EINVAL);
     assert_true(errors.size > 0);
     buffer_fini(&errors);
