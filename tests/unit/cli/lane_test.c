@@ -200,7 +200,9 @@ static void gateway_start(struct gateway_stand_in *gateway, const struct fixture
     struct err err;
     *gateway = (struct gateway_stand_in){.identity = fixture->identity, .lanes = lanes};
     assert_int_equal(folder_lock(fixture->data, &gateway->lock, &err), 0);
-    assert_int_equal(admin_start(&gateway->admin, "127.0.0.1:0", routes, gateway, &err), 0);
+    char listen[] = "127.0.0.1:0";
+    struct admin_options options = {.listen = listen};
+    assert_int_equal(admin_start(&gateway->admin, &options, routes, gateway, NULL, &err), 0);
     gateway->address = mem_printf("--admin 127.0.0.1:%d", admin_port(gateway->admin));
 }
 

@@ -288,12 +288,19 @@ static const struct admin_route routes[] = {
     {0},
 };
 
+static int admin_begin(struct admin **out, const struct admin_route *with, struct err *err)
+{
+    char listen[] = "127.0.0.1:0";
+    struct admin_options options = {.listen = listen};
+    return admin_start(out, &options, with, NULL, NULL, err);
+}
+
 static void tail_follows_and_filters(void **state)
 {
     struct cli_kit *fixture = *state;
     struct admin *admin;
     struct err err;
-    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    assert_int_equal(admin_begin(&admin, routes, &err), 0);
     char *line = mem_printf("tidegate tail --admin 127.0.0.1:%d --count 2 --vendor acme --device 1",
                             admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
@@ -314,7 +321,7 @@ static void status_is_a_table_or_the_json(void **state)
     struct cli_kit *fixture = *state;
     struct admin *admin;
     struct err err;
-    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    assert_int_equal(admin_begin(&admin, routes, &err), 0);
     char *line = mem_printf("tidegate status --details --admin 127.0.0.1:%d", admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
     assert_non_null(strstr(fixture->out, "ready                true\n"));
@@ -335,7 +342,7 @@ static void status_tells_rates_and_lag_in_words(void **state)
     struct admin *admin;
     struct err err;
     double rate;
-    assert_int_equal(admin_start(&admin, "127.0.0.1:0", routes, NULL, &err), 0);
+    assert_int_equal(admin_begin(&admin, routes, &err), 0);
     char *line = mem_printf("tidegate status --over 100ms --admin 127.0.0.1:%d", admin_port(admin));
     assert_int_equal(run(fixture, line, NULL), 0);
     assert_non_null(strstr(fixture->out, "gateway   ready, up 2 h 1 min\n"));
