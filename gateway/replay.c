@@ -35,7 +35,7 @@ struct entry {
 
 struct replays {
     struct replays_options options;
-    char *dir, *state_dir, *again_dir;
+    char *dir, *state_dir, *again_dir, *refused_dir;
     struct again_log *again;
     pthread_mutex_t lock;
     struct entry **entries; /* oldest first */
@@ -300,10 +300,13 @@ int replays_new(const struct replays_options *options, struct replays **out, str
     *replays = (struct replays){.options = *options,
                                 .dir = mem_strdup(options->dir),
                                 .state_dir = mem_strdup(options->state_dir),
-                                .again_dir = mem_strdup(options->again_dir)};
+                                .again_dir = mem_strdup(options->again_dir),
+                                .refused_dir =
+                                    options->refused_dir ? mem_strdup(options->refused_dir) : NULL};
     replays->options.dir = replays->dir;
     replays->options.state_dir = replays->state_dir;
     replays->options.again_dir = replays->again_dir;
+    replays->options.refused_dir = replays->refused_dir;
     pthread_mutex_init(&replays->lock, NULL);
     const struct again_options again = {
         .disk = options->disk,
@@ -383,6 +386,7 @@ void replays_free(struct replays *replays)
     free(replays->dir);
     free(replays->state_dir);
     free(replays->again_dir);
+    free(replays->refused_dir);
     free(replays);
 }
 

@@ -24,7 +24,7 @@ enum replay_source {
     REPLAY_READINGS, /* the reading log's batches; of a span that was decoded again since, the newest
                         decoding */
     REPLAY_AGAIN,    /* the raw log, decoded by the present configuration */
-    REPLAY_LETTERS,  /* dead letters, decoded by the present configuration */
+    REPLAY_LETTERS,  /* dead letters, those of its sink too, decoded by the present configuration */
 };
 
 /* Strings are owned by whoever made it; null: all. */
@@ -66,9 +66,10 @@ struct replays;
 struct audit_log;
 struct replays_options {
     const struct disk *disk;
-    const char *dir;       /* of the job files; made when absent */
-    const char *state_dir; /* the decoder's saves */
-    const char *again_dir; /* a log of what was decoded again: journal/again */
+    const char *dir;         /* of the job files; made when absent */
+    const char *state_dir;   /* the decoder's saves */
+    const char *again_dir;   /* a log of what was decoded again: journal/again */
+    const char *refused_dir; /* letters of sinks (refused.h), there after the first; null: none */
     struct journal *raw, *readings, *dead;
     uint64_t again_segment_bytes; /* of that log; 0: 16 MiB */
     uint64_t again_max_bytes;     /* where a job that decodes again waits for room; 0: none */

@@ -6,6 +6,10 @@
  * Each message stands for itself: what its meter sent before and after is not looked at, so a reading
  * may lack the flags `late`, `duplicate` or `reset` that it would have had in its place. What is sent
  * goes to the log of what was decoded again, like every other decoding.
+ *
+ * Letters of sinks stand in a log of their own, in the order of the refusals, and their messages have
+ * readings in the reading log: what is no longer decoded is withdrawn there, as by REPLAY_AGAIN. That log
+ * is small and comes second; a job that was stopped in it begins it anew.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -127,7 +131,7 @@ static int held_read(struct letters *letters, uint64_t first, uint64_t last, str
     return rc;
 }
 
-static struct batch *rows_make(struct letters *letters, const struct extent *extent,
+static struct batch *rows_make(struct letters *letters, uint64_t first, uint64_t last,
                                struct batch *now)
 {
     struct replay_run *run = letters->run;
@@ -145,17 +149,35 @@ static struct batch *rows_make(struct letters *letters, const struct extent *ext
     replay_diff_rows(&diff, letters->builder);
     run->counts.changed += diff.changed;
     failures_count(letters, now);
-    now->first_seq = extent->first_seq;
-    now->last_seq = extent->first_seq + extent->seq_count - 1;
+    now->first_seq = first;
+    now->last_seq = last;
     now->generation = letters->decoder.generation;
     return replay_batch_finish(letters->builder, now);
+}
+
+/* What was decoded of the messages first .. last goes out. */
+static int decoded_send(struct letters *letters, uint64_t first, uint64_t last, struct err *err)
+{
+    uint64_t decoded, dead;
+    int rc = 0;
+    struct batch *now = decode_take(&letters->decoder.decode, &decoded, &dead);
+    if (letters->decoded.count) {
+        rc = held_read(letters, first, last, err);
+        if (rc == 0)
+            rc = replay_run_decoded(letters->run, rows_make(letters, first, last, now), err);
+    }
+    batch_release(now);
+    held_clear(&letters->held);
+    seq_set_clear(&letters->decoded);
+    seq_set_clear(&letters->chosen);
+    return rc;
 }
 
 static int extent_run(struct letters *letters, const struct extent *extent, struct err *err)
 {
     struct deadletter_reader reader;
     struct deadletter letter;
-    uint64_t before = 0, decoded, dead;
+    uint64_t before = 0;
     int got;
     deadletter_reader_init(&reader, extent);
     while ((got = deadletter_reader_next(&reader, &letter)) == 1) {
@@ -166,18 +188,113 @@ static int extent_run(struct letters *letters, const struct extent *extent, stru
     if (got < 0)
         replay_run_damaged(letters->run, "dead", before + 1,
                            extent->first_seq + extent->seq_count - before - 1);
-    struct batch *now = decode_take(&letters->decoder.decode, &decoded, &dead);
-    int rc = 0;
-    if (letters->decoded.count) {
-        rc = held_read(letters, extent->first_seq, extent->first_seq + extent->seq_count - 1, err);
-        if (rc == 0)
-            rc = replay_run_decoded(letters->run, rows_make(letters, extent, now), err);
+    return decoded_send(letters, extent->first_seq, extent->first_seq + extent->seq_count - 1, err);
+}
+
+/* ---- letters of sinks ---- */
+
+/* Its detail begins with "sink NAME: ". A dry run without a sink is about all of them. */
+static bool is_of_sink(const struct replay_run *run, const struct deadletter *letter)
+{
+    const char *sink = run->job.request.sink;
+    if (sink == NULL)
+        return true;
+    char *head = mem_printf("sink %.60s:", sink);
+    size_t size = strlen(head);
+    bool ours = letter->detail.size >= size && memcmp(letter->detail.data, head, size) == 0;
+    free(head);
+    return ours;
+}
+
+/* The rows of one message in the reading log, as what is held. */
+static int readings_hold(struct letters *letters, uint64_t seq, struct err *err)
+{
+    struct journal_reader *reader;
+    struct extent extent;
+    struct batch *batch = NULL;
+    int rc = journal_reader_new(letters->run->options->readings, seq, &reader, err);
+    if (rc)
+        return rc;
+    rc = journal_reader_next(reader, &extent, err);
+    if (rc == JOURNAL_EXTENT && extent.kind == EXTENT_BATCH && extent.first_seq <= seq &&
+        batch_decode(extent.body, &batch, err) == 0) {
+        for (uint32_t row = 0; row < batch->count; row++)
+            if (batch->seq[row] == seq)
+                replay_row_copy(batch, row, letters->builder);
+        held_add(&letters->held, replay_batch_finish(letters->builder, batch));
+        batch_release(batch);
     }
-    batch_release(now);
-    held_clear(&letters->held);
-    seq_set_clear(&letters->decoded);
-    seq_set_clear(&letters->chosen);
+    journal_reader_free(reader);
+    return rc < 0 ? rc : 0;
+}
+
+static int refused_letter(struct letters *letters, const struct deadletter *letter, struct err *err)
+{
+    uint64_t seq = letter->message.seq;
+    if (letter->message.received_ms == 0) { /* its bytes were gone when it was written */
+        replay_run_damaged(letters->run, "refused", seq, 1);
+        return 0;
+    }
+    if (!is_of_sink(letters->run, letter) || !letter_wanted(letters->run, letter))
+        return 0;
+    int rc = readings_hold(letters, seq, err);
+    if (rc)
+        return rc;
+    letter_decode(letters, letter);
+    return decoded_send(letters, seq, seq, err);
+}
+
+static int refused_extent(struct letters *letters, const struct extent *extent, struct err *err)
+{
+    struct deadletter_reader reader;
+    struct deadletter letter;
+    uint64_t before = 0;
+    int rc = 0;
+    deadletter_reader_init(&reader, extent);
+    while (rc == 0 && deadletter_reader_next(&reader, &letter) == 1) {
+        if (letter.message.seq != before)
+            rc = refused_letter(letters, &letter, err);
+        before = letter.message.seq;
+    }
     return rc;
+}
+
+/* 0 and *out null: no sink has refused anything. The gateway writes to that log; this only reads. */
+static int refused_open(const struct replay_run *run, struct journal **out, struct err *err)
+{
+    struct disk_stat stat;
+    struct journal_recovery found;
+    const struct disk *disk = run->options->disk;
+    const struct journal_options options = {
+        .disk = disk,
+        .dir = run->options->refused_dir,
+        .kind = JOURNAL_DEAD,
+        .segment_bytes = 1 << 20, /* of new ones: there will be none */
+        .read_only = true,
+    };
+    *out = NULL;
+    if (options.dir == NULL || disk->stat(disk, options.dir, &stat) < 0)
+        return 0;
+    return journal_open(out, &options, &found, err);
+}
+
+static int refused_run(struct letters *letters, struct err *err)
+{
+    struct replay_run *run = letters->run;
+    struct journal *journal;
+    struct journal_reader *reader = NULL;
+    struct extent extent;
+    int rc = refused_open(run, &journal, err);
+    if (rc || journal == NULL)
+        return rc;
+    rc = journal_reader_new(journal, journal_first_seq(journal), &reader, err);
+    while (rc == 0 && !run->stop && (rc = journal_reader_next(reader, &extent, err)) > 0)
+        rc = rc == JOURNAL_EXTENT && extent.kind == EXTENT_DEAD
+                 ? refused_extent(letters, &extent, err)
+                 : 0;
+    journal_reader_free(reader);
+    journal_close(journal);
+    return run->stop ? GW_ECLOSED : rc < 0 ? rc : 0;
 }
 
 /* ---- the job ---- */
@@ -221,9 +338,15 @@ static int letters_run(struct letters *letters, uint64_t next, uint64_t last, st
     raw_messages_init(&letters->messages, letters->run->options->raw);
     again_reader_init(&letters->again, letters->run->again);
     letters->builder = batch_builder_new();
-    rc = extents_run(letters, next, last, err);
+    if (last) {
+        rc = extents_run(letters, next, last, err);
+        if (rc == 0)
+            replay_run_passed(letters->run, last + 1);
+    }
     if (rc == 0)
-        replay_run_passed(letters->run, last + 1);
+        rc = refused_run(letters, err);
+    if (rc == 0)
+        replay_run_passed(letters->run, last ? last + 1 : 0);
     reasons_tell(letters);
     batch_builder_free(letters->builder);
     seq_set_fini(&letters->decoded);
@@ -249,7 +372,7 @@ int replay_letters_run(struct replay_run *run, struct err *err)
     uint64_t next = replay_run_spanned(run, span.first_seq, span.last_seq);
     struct letters *letters = mem_zalloc(sizeof *letters);
     letters->run = run;
-    rc = run->job.status.last_seq ? letters_run(letters, next, run->job.status.last_seq, err) : 0;
+    rc = letters_run(letters, next, run->job.status.last_seq, err);
     free(letters);
     return rc;
 }

@@ -52,6 +52,7 @@ int replays_make(struct gateway *gateway, struct err *err)
         .dir = gateway->paths.replays,
         .state_dir = gateway->paths.state,
         .again_dir = gateway->paths.again,
+        .refused_dir = gateway->paths.refused,
         .raw = rawlog_journal(gateway->rawlog),
         .readings = gateway->readings,
         .dead = gateway->dead,

@@ -70,9 +70,10 @@ const struct cli_command deadletter_retry_command = {
     .summary = "Decode dead letters again, after a mapping or a route was mended.",
     .rows = retry_rows,
     .more = "First reload the gateway (SIGHUP) with what was mended. Times as of `tidegate "
-            "replay`. What\n"
-            "still gives no reading is told with its reason; letters stay in their log until it is "
-            "old.\n",
+            "replay`. Readings\n"
+            "that a sink refused are sent again to that sink. What still gives no reading is told "
+            "with its\n"
+            "reason; letters stay in their log until it is old.\n",
 };
 
 static int ask_make(const struct retry_options *options, struct replay_ask *ask)

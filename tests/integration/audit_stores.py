@@ -130,6 +130,35 @@ def what_was_decoded_again_is_compared_too(version):
         assert total(rows, "clickhouse", "missing") == 2
 
 
+def test_what_a_sink_refused_is_told_and_stored_by_a_retry_after_it_was_mended():
+    with ClickHouse("26.7") as server, ReplayGateway(sink_of(server)) as gateway:
+        server.create_tables()
+        server.send("ALTER TABLE readings ADD CONSTRAINT sane CHECK NOT (device = '00000002' AND metric = 'pressure')")
+        gateway.start()
+        gateway.publish_meters(1, 3)
+        gateway.settled(messages=3)
+        rows, differences, _ = audit(gateway)
+        assert differences == [] and total(rows, "clickhouse", "refused") == 1, (rows, differences)
+        assert total(rows, "clickhouse", "stored") == 5 and total(rows, "parquet", "refused") == 0, rows
+        for sink, sent in (("parquet", b"sent 0 readings"), ("nothing", b"sent 0 readings")):
+            told = gateway.admin_verb("deadletter", "retry", "--sink", sink, check=0)
+            assert sent in told.stdout, told
+        server.send("ALTER TABLE readings DROP CONSTRAINT sane")
+        dry = gateway.admin_verb("deadletter", "retry", "--dry-run", check=0)
+        assert b"would send 2 readings of 1 messages; 0 would be" in dry.stdout, dry
+        gateway.write_mapping(volume="L", second="level")  # what it gave before goes, too
+        gateway.reload()
+        told = gateway.admin_verb("deadletter", "retry", "--sink", "clickhouse", check=0)
+        assert b"sent 2 readings of 1 messages; 2 are sent differently" in told.stdout or \
+            b"sent 2 readings of 1 messages; 2 are differently" in told.stdout, told
+        rows = server.query("SELECT metric, flags FROM readings FINAL WHERE device = '00000002' ORDER BY metric")
+        assert [(metric, "withdrawn" in flags) for metric, flags in rows] == \
+            [("level", False), ("pressure", True), ("volume.total", False)], rows
+        rows, differences, _ = audit(gateway)
+        assert differences == [] and total(rows, "clickhouse", "refused") == 0, (rows, differences)
+        assert total(rows, "clickhouse", "stored") == 7, rows
+
+
 def test_what_the_store_no_longer_keeps_is_no_loss():
     with ClickHouse("26.7") as server, ReplayGateway(sink_of(server)) as gateway:
         server.create_tables()
