@@ -98,6 +98,7 @@ static void every_example_is_good(void **state)
     passwords_make(dir.path, "borealis");
     passwords_make(dir.path, "kafka"); /* any text will do */
     passwords_make(dir.path, "clickhouse");
+    passwords_make(dir.path, "acme-broker");
     assert_int_equal(disk_real.list(&disk_real, dir.path, &names), 0);
     for (size_t i = 0; i < names.count; i++) {
         if (strstr(names.names[i], ".yaml") == NULL)
