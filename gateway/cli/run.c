@@ -13,6 +13,7 @@
 struct run_options {
     char *data, *listen, *admin, *config, *kafka, *clickhouse, *broker, *capture, *capture_speed;
     int log_format;
+    bool insecure;
 };
 
 #define AT(member) offsetof(struct run_options, member)
@@ -31,6 +32,10 @@ static const struct option run_rows[] = {
      .offset = AT(admin),
      .help = "Where metrics, health and status are served; without a configuration "
              "127.0.0.1:9464."},
+    {.name = "insecure",
+     .type = OPTION_BOOL,
+     .offset = AT(insecure),
+     .help = "MQTT without TLS may be listened for beyond this machine, as mqtt.insecure."},
     CLI_ROW_KAFKA(struct run_options,
                   "HOST:PORT[,HOST:PORT...]: send to Kafka too, with that sink's defaults."),
     CLI_ROW_CLICKHOUSE(
@@ -76,6 +81,18 @@ static const struct cli_command run_command = {
         "nothing.\n",
 };
 
+/* The file was checked alone; an address of the command line was not. */
+static int listen_check(const struct run_options *options, struct config *config,
+                        struct buffer *errors)
+{
+    struct err err;
+    config->mqtt.insecure = config->mqtt.insecure || options->insecure;
+    int rc = listener_options_check(&config->mqtt, &err);
+    if (rc)
+        buffer_printf(errors, "%s\n", err.text);
+    return rc;
+}
+
 /* Also the reload function of gateway_run. */
 static int config_make(void *arg, struct config **out, struct buffer *errors)
 {
@@ -90,12 +107,14 @@ static int config_make(void *arg, struct config **out, struct buffer *errors)
         .capture = options->capture,
         .capture_speed = options->capture_speed,
     };
-    if (options->config == NULL)
-        return config_embedded(&places, out, errors);
-    int rc = config_load(options->config, &disk_real, out, errors);
+    int rc = options->config ? config_load(options->config, &disk_real, out, errors)
+                             : config_embedded(&places, out, errors);
     if (rc)
         return rc;
-    rc = config_override(*out, options->data, options->listen, options->admin, errors);
+    if (options->config)
+        rc = config_override(*out, options->data, options->listen, options->admin, errors);
+    if (rc == 0)
+        rc = listen_check(options, *out, errors);
     if (rc == 0 && (*out)->data == NULL) {
         buffer_printf(errors, "%s: no folder to work in: give --data DIR, or `data: DIR` there\n",
                       options->config);

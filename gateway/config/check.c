@@ -40,6 +40,8 @@ static void mqtt_check(struct load *load)
         yaml_error(&load->yaml, option_node(load, "mqtt", "address_exempt"), "address_exempt: %s",
                    err.text);
     free(exempt);
+    if (listener_options_check(&config->mqtt, &err))
+        yaml_error(&load->yaml, option_node(load, "mqtt", "listen"), "%s", err.text);
     if (config->mqtt.max_packet_bytes > config->journal.segment_bytes / 4)
         yaml_error(&load->yaml, option_node(load, "journal", "segment_size"),
                    "a packet may be larger than a quarter of journal.segment_size: lower the limit "

@@ -56,13 +56,32 @@ void conn_accept(struct loop *loop, uv_stream_t *server)
         return;
     }
     peer_ask(conn);
+    conn->secure = server == (uv_stream_t *)&loop->listen_tls;
+    conn->proxied = conn->proxy_wanted =
+        networks_contain(loop->shared->proxies, loop->shared->proxy_count, &conn->peer);
     if (!conn_admit(conn))
         return;
     uv_tcp_nodelay(&conn->tcp, 1);
-    if (server == (uv_stream_t *)&loop->listen_tls)
+    if (conn->secure)
         conn_secure_begin(conn);
     if (!loop->paused)
         conn_read_start(conn);
+}
+
+/* Nothing is said to it: it would not understand. */
+void conn_foreign(struct conn *conn, struct bytes first)
+{
+    static struct log_limit limit = {.burst = 10};
+    char peer[ADDRESS_TEXT_SIZE];
+    int suppressed = 0;
+    enum foreign protocol = foreign_of(first);
+    struct stats *stats = &conn->loop->stats;
+    stat_add(conn->secure ? &stats->tls_foreign[protocol] : &stats->foreign[protocol], 1);
+    if (log_limit_pass(&limit, &suppressed))
+        log_event(LOG_WARN, "mqtt_wrong_protocol", "port=%s protocol=%s peer=%s suppressed=%d",
+                  conn->secure ? "tls" : "plain", foreign_names[protocol],
+                  address_format(&conn->peer, peer), suppressed);
+    conn_close(conn, conn->tls && !conn->tls->open ? CLOSE_NOT_TLS : CLOSE_NOT_MQTT);
 }
 
 /* ---- acknowledgements ---- */

@@ -25,6 +25,7 @@
 #include "base/address.h"
 #include "sources/mqtt/login.h"
 #include "sources/mqtt/loop.h"
+#include "sources/mqtt/proxy.h"
 #include "sources/mqtt/reason.h"
 #include "sources/mqtt/session.h"
 #include "sources/mqtt/tls.h"
@@ -73,9 +74,11 @@ struct conn {
     uint16_t refused; /* PUBLISH packets, for good */
     uint8_t window;   /* loop->window when it was last read from */
     uint8_t version;
-    uint8_t state;   /* enum conn_state */
-    uint8_t reason;  /* enum close_reason, from CLOSING on */
-    bool secure : 1; /* came to the TLS port: nothing leaves in the clear */
+    uint8_t state;         /* enum conn_state */
+    uint8_t reason;        /* enum close_reason, from CLOSING on */
+    bool proxied : 1;      /* comes through a listed balancer */
+    bool proxy_wanted : 1; /* whose header is not there yet */
+    bool secure : 1;       /* came to the TLS port: nothing leaves in the clear */
     bool clean_start : 1;
     bool session_present : 1;
     bool assigned_id : 1;     /* the client id is ours */
@@ -101,6 +104,8 @@ struct conn {
 
 /* Take one connection from a listening socket. */
 void conn_accept(struct loop *loop, uv_stream_t *server);
+/* The header comes in (conn_proxy.c). */
+void conn_proxy_read(struct conn *conn, struct bytes in);
 /* Ends it: says why where the protocol lets us, settles will and session. More calls do nothing. */
 void conn_close(struct conn *conn, enum close_reason reason);
 /* The loop ends: nothing more can be settled. */
@@ -133,6 +138,8 @@ void conn_close_handle(struct conn *conn);
 void conn_linger(struct conn *conn);
 /* Nothing is taken in from here on until a retry. The packet at hand is not used up. */
 void conn_hold(struct conn *conn, enum hold why);
+/* Its first bytes are of another protocol: counted, and closed at once. */
+void conn_foreign(struct conn *conn, struct bytes first);
 /* Plain bytes that were read; they are borrowed. */
 void conn_take_in(struct conn *conn, struct bytes in);
 /* The peer has said all; in an orderly way or not. */

@@ -159,7 +159,7 @@ static void log_in(struct conn *conn, const struct packet_frame *frame,
                                      .password = connect->password,
                                      .client = id,
                                      .from = conn->peer,
-                                     .loopback = address_is_loopback(&conn->peer),
+                                     .loopback = address_is_loopback(&conn->peer) && !conn->proxied,
                                      .certificate = conn->tls ? conn->tls->vendor : NULL};
     struct access_grant grant = {0};
     enum access_answer answer = access_begin(conn->loop->shared->access, &request, &grant);

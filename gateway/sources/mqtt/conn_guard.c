@@ -9,7 +9,7 @@
 static bool by_address(const struct conn *conn)
 {
     const struct shared *shared = conn->loop->shared;
-    return shared->hosts && address_known(&conn->peer) &&
+    return shared->hosts && !conn->proxy_wanted && address_known(&conn->peer) &&
            !networks_contain(shared->exempt, shared->exempt_count, &conn->peer);
 }
 

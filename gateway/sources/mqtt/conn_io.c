@@ -43,10 +43,12 @@ size_t conn_consume(struct conn *conn, struct bytes in)
         int reason = read_frame(conn, bytes_of(in.data + used, in.size - used), &frame);
         if (reason == PACKET_MORE)
             break;
-        if (reason) {
+        if (reason && conn->state == CONN_NEW && used == 0 && in.data[0] != PACKET_CONNECT << 4)
+            conn_foreign(conn, in);
+        else if (reason)
             conn_close(conn, close_reason_of(reason));
+        if (reason)
             break;
-        }
         conn->heard_ms = conn->loop->now_ms;
         if (!conn_packet(conn, &frame))
             break;
@@ -201,7 +203,9 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
             conn->loop->ready++;
         }
         stat_add(&conn->loop->stats.bytes_received, (uint64_t)nread);
-        (conn->tls ? conn_secure_read : conn_take_in)(conn, bytes_of(buf->base, (size_t)nread));
+        (conn->proxy_wanted ? conn_proxy_read
+         : conn->tls        ? conn_secure_read
+                            : conn_take_in)(conn, bytes_of(buf->base, (size_t)nread));
         /* libuv would read on as long as the buffer gets full; others have a turn first. */
         if ((size_t)nread == conn->loop->read_buffer_size && conn->reading)
             loop_rest(conn->loop, conn);

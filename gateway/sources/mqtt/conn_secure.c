@@ -16,14 +16,13 @@ static struct log_limit refused_limits[] = {[0 ... TLS_REASONS - 1] = {.burst = 
 void conn_secure_begin(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    conn->secure = true;
     conn->tls = tls_new(loop_tls(loop), &loop->tls_io);
     conn->tls->conn = conn;
 }
 
 bool conn_handshaking(const struct conn *conn)
 {
-    return conn->tls && conn->tls->state == TLS_HANDSHAKE;
+    return conn->tls && conn->tls->state == TLS_HANDSHAKE && !conn->proxy_wanted;
 }
 
 /* ---- refusing ---- */
@@ -38,12 +37,16 @@ void conn_secure_refused(struct conn *conn, enum tls_reason reason)
                   tls_reason_names[reason], address_format(&conn->peer, peer), suppressed);
 }
 
-static void refuse(struct conn *conn)
+static void refuse(struct conn *conn, struct bytes in)
 {
     enum tls_reason reason = (enum tls_reason)conn->tls->reason;
+    if (reason == TLS_NOT_TLS) {
+        stat_add(&conn->loop->stats.tls_refused[reason], 1);
+        conn_foreign(conn, in);
+        return;
+    }
     conn_secure_refused(conn, reason);
-    /* Who speaks another protocol waits for nothing that we could say. */
-    conn_close(conn, reason == TLS_NOT_TLS ? CLOSE_NOT_TLS : CLOSE_TLS);
+    conn_close(conn, CLOSE_TLS);
 }
 
 /* ---- bytes ---- */
@@ -94,7 +97,7 @@ void conn_secure_read(struct conn *conn, struct bytes in)
     if (conn->tls == NULL) /* what it said ended it */
         return;
     if (tls->state == TLS_FAILED)
-        refuse(conn);
+        refuse(conn, in);
     else if (tls->state == TLS_ENDED)
         conn_at_end(conn, true);
 }
@@ -105,6 +108,15 @@ void conn_handshake_turn(struct conn *conn)
 {
     struct loop *loop = conn->loop;
     int fd = -1;
+    if (conn->tail.size) { /* came with the balancer's header */
+        struct buffer rest = conn->tail;
+        conn->tail = (struct buffer){0};
+        conn_secure_read(conn, buffer_bytes(&rest));
+        buffer_fini(&rest);
+        if (conn_may_read(conn) && !loop->paused && !loop->closing)
+            conn_read_start(conn);
+        return;
+    }
     if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) != 0)
         return;
     ssize_t size = recv(fd, loop->read_buffer, HANDSHAKE_READ_BYTES, MSG_DONTWAIT);

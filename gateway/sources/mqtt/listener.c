@@ -18,76 +18,7 @@
 
 enum {
     DESCRIPTORS_RESERVED = 64, /* journal, sinks, admin, logs */
-    LOOPS_MAX = 64,
 };
-
-#define AT(member) offsetof(struct listener_options, member)
-
-const struct option listener_option_rows[] = {
-    {"listen", OPTION_ADDRESS, AT(listen), "127.0.0.1:1883", 0, OPTION_ADDRESS_NONE, NULL,
-     "HOST:PORT to listen on without TLS; port 0 picks a free one; none: only section tls "
-     "listens."},
-    {"share_port", OPTION_BOOL, AT(share_port), "false", 0, 0, NULL,
-     "Whether other gateways of this user may listen on the same port; the kernel then spreads "
-     "connections over them."},
-    {"loops", OPTION_INT, AT(loops), "0", 0, LOOPS_MAX, NULL,
-     "Threads that serve connections; 0: one for two processors, at least one."},
-    {"max_packet", OPTION_SIZE, AT(max_packet_bytes), "1MiB", 64, 256 << 20, NULL,
-     "Larger packets end the connection (MQTT 5: announced as Maximum Packet Size)."},
-    {"receive_max", OPTION_INT, AT(receive_max), "4096", 1, 65535, NULL,
-     "PUBLISH packets of one connection that may wait for their acknowledgement (MQTT 5: Receive "
-     "Maximum; older clients are not read from beyond it)."},
-    {"receive_max_strict", OPTION_BOOL, AT(receive_max_strict), "true", 0, 0, NULL,
-     "Whether an MQTT 5 client that passes receive_max is disconnected, or only counted."},
-    {"topic_alias_max", OPTION_INT, AT(topic_alias_max), "32", 0, 65535, NULL,
-     "Topic aliases of one connection (MQTT 5)."},
-    {"topic_levels_max", OPTION_INT, AT(topic_levels_max), "128", 1, 65536, NULL,
-     "Levels of a topic; more end the connection."},
-    {"keep_alive_max", OPTION_INT, AT(keep_alive_max_s), "65535", 1, 65535, NULL,
-     "Seconds; the longest keep alive granted (MQTT 5: Server Keep Alive), and the limit for "
-     "clients "
-     "that ask for none."},
-    {"connect_timeout", OPTION_DURATION, AT(connect_timeout_ms), "10s", 100, 3600000, NULL,
-     "From accept to a whole CONNECT."},
-    {"packet_timeout", OPTION_DURATION, AT(packet_timeout_ms), "60s", 100, 86400000, NULL,
-     "From the first to the last byte of a packet."},
-    {"held_bytes", OPTION_SIZE, AT(held_bytes), "1MiB", 4096, 1 << 30, NULL,
-     "A connection is read on while so much of it waits for the disk."},
-    {"hold_max", OPTION_DURATION, AT(hold_max_ms), "5m", 1000, 86400000, NULL,
-     "A connection that could not be served for so long is closed; its client keeps what was not "
-     "acknowledged."},
-    {"session_expiry_max", OPTION_INT, AT(session_expiry_max_s), "604800", 0, UINT32_MAX, NULL,
-     "Seconds that a session is kept without connection; longer wishes are cut to this."},
-    {"sessions_max", OPTION_INT, AT(sessions_max), "1000000", 1, 100000000, NULL,
-     "Sessions kept without connection; beyond that the oldest is dropped and counted."},
-    {"connections_max", OPTION_INT, AT(connections_max), "0", 0, 10000000, NULL,
-     "Connections at a time; 0: what the limit on open files allows, less a reserve."},
-    {"unnamed_max", OPTION_INT, AT(unnamed_max), "0", 0, 10000000, NULL,
-     "Connections at a time that have not logged in; 0: half of connections_max."},
-    {"address_connections_max", OPTION_INT, AT(address_connections_max), "0", 0, 10000000, NULL,
-     "Connections of one address (IPv6: one /64) at a time; 0: no limit."},
-    {"address_unnamed_max", OPTION_INT, AT(address_unnamed_max), "0", 0, 10000000, NULL,
-     "Likewise of those that have not logged in."},
-    {"address_exempt", OPTION_STRING, AT(address_exempt), NULL, 0, 0, NULL,
-     "Addresses and networks, with commas, that no limit and no lock-out by address holds for: "
-     "balancers without the PROXY protocol, behind which everybody has one address."},
-    {"login_threads", OPTION_INT, AT(login_threads), "1", 1, 16, NULL,
-     "Threads that check passwords; each may need 64 MiB while it does."},
-    {"login_queue", OPTION_INT, AT(login_queue), "256", 1, 100000, NULL,
-     "Logins that may wait for them; beyond, clients hear that the server is busy."},
-    {"will_max", OPTION_SIZE, AT(will_bytes_max), "64KiB", 0, 1 << 20, NULL,
-     "Payload and properties of a will; larger ones are refused at CONNECT."},
-    {"user_properties_max", OPTION_INT, AT(user_properties_max), "100", 0, 1000000, NULL,
-     "User properties of one packet (MQTT 5)."},
-    {"write_queue_max", OPTION_SIZE, AT(write_queue_max), "256KiB", 1024, 1 << 30, NULL,
-     "Bytes that a peer may leave unread before it is closed."},
-    {"poll_tick", OPTION_DURATION, AT(poll_tick_ms), "5ms", 0, 100, NULL,
-     "How long a loop may wait for more while many sockets are ready: costs delay, saves processor "
-     "time; 0: never."},
-    {0},
-};
-
-/* ---- life ---- */
 
 /* The soft limit is raised to the hard one; what the connections may take is the rest. */
 static uint64_t connections_allowed(uint64_t wanted, struct err *err)
@@ -141,6 +72,7 @@ static void listener_free(struct source *source)
     session_table_free(listener->shared.sessions);
     tls_context_release(listener->shared.tls);
     pthread_mutex_destroy(&listener->shared.tls_lock);
+    free(listener->shared.proxies);
     free(listener->loops);
     free(listener);
 }
@@ -239,44 +171,54 @@ static void guards_make(struct shared *shared, const struct listener_options *op
     shared->logins = login_pool_new(shared->access, (size_t)options->login_queue);
 }
 
+/* What the options give before there is any loop. */
+static int shared_fill(struct shared *shared, const struct listener_options *options,
+                       struct err *err)
+{
+    shared->options = options;
+    shared->limits = (struct packet_limits){options->max_packet_bytes, options->topic_levels_max,
+                                            options->user_properties_max};
+    shared->connections_max = connections_allowed((uint64_t)options->connections_max, err);
+    guards_make(shared, options);
+    if (shared->connections_max == 0)
+        return GW_EIO;
+    int rc = networks_parse(options->proxy_from, &shared->proxies, &shared->proxy_count, err);
+    if (rc == 0 && options->tls.listen)
+        rc = tls_context_new(&options->tls, &disk_real, NULL, &shared->tls, err);
+    return rc;
+}
+
+static int loops_make(struct listener *listener, unsigned count, struct err *err)
+{
+    listener->loops = mem_zalloc(count * sizeof(struct loop *));
+    for (; listener->loop_count < count; listener->loop_count++) {
+        struct loop *loop = loop_new(&listener->shared, listener->loop_count, err);
+        if (loop == NULL)
+            return GW_EIO;
+        listener->loops[listener->loop_count] = loop;
+    }
+    return 0;
+}
+
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,
                             struct access *access, struct vendor_table *vendors, struct err *err)
 {
-    struct tls_context *tls = NULL;
-    if (options->tls.listen && tls_context_new(&options->tls, &disk_real, NULL, &tls, err))
-        return NULL;
-    uint64_t allowed = connections_allowed((uint64_t)options->connections_max, err);
-    if (allowed == 0) {
-        tls_context_release(tls);
-        return NULL;
-    }
+    unsigned count = loops_wanted(options);
     struct listener *listener = mem_zalloc(sizeof *listener);
     listener->source.type = &listener_type;
     struct shared *shared = &listener->shared;
-    shared->options = options;
-    shared->tls = tls;
     pthread_mutex_init(&shared->tls_lock, NULL);
-    shared->limits = (struct packet_limits){options->max_packet_bytes, options->topic_levels_max,
-                                            options->user_properties_max};
     shared->rawlog = rawlog;
     shared->access = access;
-    shared->connections_max = allowed;
-    guards_make(shared, options);
     shared->closed = on_closed;
     shared->closed_arg = listener;
     shared->sessions = session_table_new(options->sessions_max);
     session_table_load(shared->sessions, rawlog_sessions(rawlog), clock_wall_ms());
-    unsigned count = loops_wanted(options);
     shared->vendors = vendors;
     shared->first_seat = vendor_table_seats(vendors, count);
-    listener->loops = mem_zalloc(count * sizeof(struct loop *));
-    for (; listener->loop_count < count; listener->loop_count++) {
-        struct loop *loop = loop_new(shared, listener->loop_count, err);
-        if (loop == NULL) {
-            listener_free(&listener->source);
-            return NULL;
-        }
-        listener->loops[listener->loop_count] = loop;
+    if (shared_fill(shared, options, err) || loops_make(listener, count, err)) {
+        listener_free(&listener->source);
+        return NULL;
     }
     return &listener->source;
 }

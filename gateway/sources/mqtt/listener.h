@@ -43,9 +43,14 @@ struct listener_options {
     int64_t poll_tick_ms;        /* adaptive wait when many sockets are ready; 0: never */
     bool receive_max_strict;     /* false: a client over its Receive Maximum is only counted */
     bool share_port;             /* other processes may listen there, too */
+    bool insecure;               /* `listen` may be beyond loopback */
+    char *proxy_from;            /* null, or networks with commas */
     struct tls_options tls;      /* a section of its own, tls_option_rows */
 };
 extern const struct option listener_option_rows[];
+
+/* Values that are fine alone and wrong together: GW_EINVAL with a sentence. */
+int listener_options_check(const struct listener_options *options, struct err *err);
 
 /* All pointers outlive the listener. The sessions are read by listener_new. */
 struct source *listener_new(const struct listener_options *options, struct rawlog *rawlog,

@@ -8,7 +8,6 @@
 #include "sources/mqtt/loop.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -22,7 +21,6 @@
 enum {
     READ_BUFFER_BYTES = 128 * 1024,
     SWEEP_MS = 250,
-    BACKLOG = 4096,
 };
 
 /* ---- commits ---- */
@@ -309,6 +307,7 @@ static void end_round(struct loop *loop)
     loop->now_ms = (uint32_t)uv_now(&loop->uv);
     loop->wall_ms = clock_wall_ms();
     wake_resting(loop);
+    loop_accept_on(loop);
     if (loop->retry_count)
         run_retries(loop);
     if (loop->waiting)
@@ -338,18 +337,6 @@ static void on_timer(uv_timer_t *timer)
     if (!loop->ended)
         loop_sweep(loop);
     end_round(loop);
-}
-
-static void on_connection(uv_stream_t *server, int status)
-{
-    if (status == 0)
-        conn_accept(container_of((uv_tcp_t *)server, struct loop, listen), server);
-}
-
-static void on_connection_tls(uv_stream_t *server, int status)
-{
-    if (status == 0)
-        conn_accept(container_of((uv_tcp_t *)server, struct loop, listen_tls), server);
 }
 
 static void *run(void *arg)
@@ -405,73 +392,6 @@ struct loop *loop_new(struct shared *shared, unsigned index, struct err *err)
     gw_assert(uv_poll_init(&loop->uv, &loop->mail, mailbox_fd(loop->mailbox)) == 0);
     loop->filling = commit_new(loop->mailbox, shared->rawlog);
     return loop;
-}
-
-/* With SO_REUSEPORT another gateway of the same user would get half of the connections and nobody
- * would be told. A socket without it is refused where anybody listens. */
-static int port_free(const struct sockaddr *address, socklen_t size)
-{
-    int on = 1;
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return uv_translate_sys_error(errno);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* TIME_WAIT is no reason */
-    int status = bind(fd, address, size) == 0 ? 0 : uv_translate_sys_error(errno);
-    close(fd);
-    return status;
-}
-
-static int bind_and_listen(struct loop *loop, bool tls, const struct addrinfo *to, int *port)
-{
-    uv_tcp_t *listen = tls ? &loop->listen_tls : &loop->listen;
-    /* libuv 1.44 has no flag for SO_REUSEPORT: make the socket, set it, bind. */
-    int fd, on = 1;
-    int status = uv_tcp_init_ex(&loop->uv, listen, (unsigned)to->ai_family);
-    gw_assert(status == 0);
-    *(tls ? &loop->listens_tls : &loop->listens) = true;
-    status = uv_fileno((uv_handle_t *)listen, &fd);
-    if (status == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-        status = UV_EINVAL;
-    struct sockaddr_storage address = {0};
-    memcpy(&address, to->ai_addr, to->ai_addrlen);
-    ((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)*port); /* same place in both */
-    if (status == 0 && loop->index == 0 && !loop->shared->options->share_port)
-        status = port_free((struct sockaddr *)&address, to->ai_addrlen);
-    if (status == 0)
-        status = uv_tcp_bind(listen, (struct sockaddr *)&address, 0);
-    if (status == 0)
-        status = uv_listen((uv_stream_t *)listen, BACKLOG, tls ? on_connection_tls : on_connection);
-    int size = sizeof address;
-    if (status == 0)
-        status = uv_tcp_getsockname(listen, (struct sockaddr *)&address, &size);
-    if (status == 0)
-        *port = ntohs(((struct sockaddr_in *)&address)->sin_port);
-    return status;
-}
-
-int loop_listen(struct loop *loop, bool tls, const char *address, int *port, struct err *err)
-{
-    const char *colon = strrchr(address, ':');
-    size_t size = colon ? (size_t)(colon - address) : 0;
-    bool bracketed = size >= 2 && address[0] == '[' && address[size - 1] == ']';
-    char *host = bytes_strdup(bytes_of(address + bracketed, size - 2 * bracketed));
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    int status = getaddrinfo(*host ? host : NULL, colon ? colon + 1 : NULL, &hints, &found);
-    free(host);
-    if (status)
-        return err_set(err, GW_EINVAL, "mqtt: listen on %s: %s", address, gai_strerror(status));
-    if (*port == 0)
-        *port = atoi(colon + 1);
-    status = bind_and_listen(loop, tls, found, port);
-    freeaddrinfo(found);
-    if (status)
-        return err_set(err, GW_EIO,
-                       "mqtt: listen on %s: %s; is another program using the port? choose another "
-                       "with %s",
-                       address, uv_strerror(status),
-                       tls ? "tls.listen" : "mqtt.listen or --listen");
-    return 0;
 }
 
 int loop_start(struct loop *loop, struct err *err)

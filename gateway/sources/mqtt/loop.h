@@ -41,6 +41,8 @@ struct shared {
     size_t exempt_count;
     struct login_pool *logins;
     _Atomic uint64_t unnamed; /* connections that have not logged in */
+    struct network *proxies;  /* who sends a PROXY header, and must */
+    size_t proxy_count;
     pthread_mutex_t tls_lock;
     struct tls_context *tls;         /* null: no TLS; under the lock */
     _Atomic uint64_t tls_generation; /* grows with each that is put there */
@@ -118,9 +120,11 @@ struct loop {
         int64_t off_until_ns; /* senders wait for us: no wait */
         int64_t off_ns;       /* for how long, the next time */
     } piled_wait;
-    int64_t window_ns; /* when it began */
-    int64_t polled_ns; /* when the last poll began */
-    int64_t wait_ns;   /* from one poll to the next; 0: none */
+    int64_t window_ns;                   /* when it began */
+    int64_t polled_ns;                   /* when the last poll began */
+    int64_t wait_ns;                     /* from one poll to the next; 0: none */
+    unsigned accepted;                   /* in this round */
+    bool accept_waits, accept_tls_waits; /* libuv holds one that is not taken over yet */
     bool started, paused, closing, ended;
     _Atomic int64_t turned_ms; /* monotonic: when it last was at its timers; 0: it does not run */
     _Atomic int64_t close_deadline_ms; /* monotonic */
@@ -159,6 +163,9 @@ void loop_take_mail(struct loop *loop);
 void loop_before_poll(uv_prepare_t *prepare);
 /* This commit came back. */
 void loop_gather(struct loop *loop, const struct commit *commit);
+
+/* loop_listen.c: a new round, in which as many are accepted again. */
+void loop_accept_on(struct loop *loop);
 
 /* loop_handshakes.c: they are bounded in each round. */
 struct tls_context *loop_tls(struct loop *loop); /* the newest */

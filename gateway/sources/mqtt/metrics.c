@@ -29,6 +29,8 @@ static const char *const rejected_values[] = {[REJECTED_ACL] = "acl",
 
 static const char *const handshake_values[] = {"full", "resumed"};
 static const char *const tls_values[] = {TLS_REASON_NAMES};
+static const char *const foreign_values[] = {FOREIGN_NAMES};
+static const char *const proxy_values[] = {PROXY_REASON_NAMES};
 
 static const struct metric_row metric_rows[] = {
     {"tidegate_mqtt_connections", "gauge", "Connections open now.", AT(connections), NULL, NULL, 1},
@@ -71,6 +73,15 @@ static const struct metric_row metric_rows[] = {
      AT(tls_handshakes), "kind", handshake_values, array_count(handshake_values)},
     {"tidegate_tls_refused_total", "counter", "TLS connections refused, by reason.",
      AT(tls_refused), "reason", tls_values, array_count(tls_values)},
+    {"tidegate_tls_wrong_protocol_total", "counter",
+     "Connections to the TLS port that spoke another protocol.", AT(tls_foreign), "protocol",
+     foreign_values, array_count(foreign_values)},
+    {"tidegate_mqtt_wrong_protocol_total", "counter",
+     "Connections to the plain port that spoke another protocol.", AT(foreign), "protocol",
+     foreign_values, array_count(foreign_values)},
+    {"tidegate_mqtt_proxy_refused_total", "counter",
+     "Connections of balancers (mqtt.proxy_from) whose PROXY header was refused, by reason.",
+     AT(proxy_refused), "reason", proxy_values, array_count(proxy_values)},
 };
 
 static uint64_t sum(const struct listener *listener, size_t offset)

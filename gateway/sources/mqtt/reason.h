@@ -16,6 +16,7 @@ enum close_reason {
     CLOSE_NOT_MQTT,
     CLOSE_NOT_TLS, /* another protocol on the TLS port */
     CLOSE_TLS,     /* the handshake, or what came later, was refused: struct stats says why */
+    CLOSE_PROXY,   /* the header of a balancer was refused: struct stats says why */
     CLOSE_MALFORMED,
     CLOSE_PROTOCOL_ERROR,
     CLOSE_VERSION,

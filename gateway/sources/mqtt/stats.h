@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "sources/hold.h"
+#include "sources/mqtt/foreign.h"
+#include "sources/mqtt/proxy.h"
 #include "sources/mqtt/reason.h"
 #include "sources/mqtt/tls_reason.h"
 #include "sources/stat.h"
@@ -43,6 +45,8 @@ struct stats {
     _Atomic uint64_t tls_waiting;       /* now, for their turn in the handshake */
     _Atomic uint64_t tls_handshakes[2]; /* finished: full, resumed */
     _Atomic uint64_t tls_refused[TLS_REASONS];
+    _Atomic uint64_t foreign[FOREIGN_KINDS], tls_foreign[FOREIGN_KINDS]; /* by port */
+    _Atomic uint64_t proxy_refused[PROXY_REASONS];
 };
 
 #endif

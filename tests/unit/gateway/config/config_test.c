@@ -222,7 +222,7 @@ static void file_fills_every_part(void **state)
         "anonymous: allow\n"
         "log: {level: warn}\n"
         "admin: {listen: \"127.0.0.1:1\"}\n"
-        "mqtt: {listen: \"0.0.0.0:1884\", max_packet: 64KiB}\n"
+        "mqtt: {listen: \"0.0.0.0:1884\", insecure: true, max_packet: 64KiB}\n"
         "journal: {segment_size: 8MiB, extent_size: 64KiB, compression: 0, keep: 2h}\n"
         "decode: {readings_max: 7, late_days: 30}\n"
         "metrics:\n"
@@ -400,6 +400,16 @@ static void wrong_values_are_refused(void **state)
         {"data: x\nroutes: []\n" SINKS, "no `routes`"},
         {ROUTES, "no `sinks`"},
         {ROUTES SINKS "timezone: Mars/Olympus\n", "timezone"},
+        {ROUTES SINKS "mqtt: {listen: \"0.0.0.0:1883\"}\n", "say insecure: true"},
+        {ROUTES SINKS "mqtt: {listen: \"[::]:1883\"}\n", "without TLS beyond this machine"},
+        {ROUTES SINKS "mqtt: {listen: none}\n", "nobody could connect"},
+        {ROUTES SINKS "mqtt: {proxy_from: 10.0.0.0/33}\n", "mqtt: proxy_from: "},
+        {ROUTES SINKS "mqtt: {proxy_from: \"a,b\"}\n", "mqtt: proxy_from: "},
+        {ROUTES SINKS "tls: {listen: \"0.0.0.0:8883\"}\n", "needs certificate_file and key_file"},
+        {ROUTES SINKS "tls: {certificate_file: a, key_file: b}\n", "section tls needs `listen`"},
+        {ROUTES SINKS
+         "tls: {listen: \"0.0.0.0:8883\", certificate_file: no.pem, key_file: no.key}\n",
+         "no.pem"},
         {ROUTES SINKS "timezone: ../../etc/passwd\n", "timezone"},
         {ROUTES SINKS "anonymous: everybody\n", "loopback"},
         {ROUTES SINKS "log: loud\n", "log must be a mapping"},
