@@ -31,6 +31,7 @@ static const struct verb verbs[] = {
     {"replay", verb_replay, "Send history once more to one sink, beside live traffic."},
     {"clickhouse", verb_clickhouse, "Print the tables for a ClickHouse server."},
     {"lane", verb_lane, "List where the sinks stand, and remove cursors without a sink."},
+    {"check", verb_check, "Say whether a vendor may publish to a topic, and why."},
     {"vendor", verb_vendor, "Who may log in for which vendor: users, passwords, what they may do."},
     {"manual", verb_manual, "Print the manual pages."},
     {"completion", verb_completion, "Print what completes this program's words in a shell."},

@@ -115,7 +115,7 @@ uint64_t access_generation(const struct access *access)
     return atomic_load(&access->generation);
 }
 
-static void view_renew(struct access *access, struct access_view *view)
+void access_view_renew(struct access *access, struct access_view *view)
 {
     rules_release(view->rules);
     pthread_rwlock_rdlock(&access->lock);
@@ -160,7 +160,7 @@ static void attempt_init(struct attempt *attempt, struct access *access,
 {
     static const struct password nobody = {.iterations = 1};
     *attempt = (struct attempt){.access = access, .request = request};
-    view_renew(access, &attempt->view);
+    access_view_renew(access, &attempt->view);
     if (!request->has_user)
         return;
     attempt->user = rules_user(attempt->view.rules, request->user);
@@ -412,7 +412,7 @@ void access_vendor(struct access *access, const char *name, struct access_grant 
 {
     struct access_view view = {0};
     gw_assert(strlen(name) < ACCESS_VENDOR_SIZE);
-    view_renew(access, &view);
+    access_view_renew(access, &view);
     const struct rules_vendor *vendor = rules_vendor(view.rules, name);
     grant_fill(&view, NULL, NULL, false, grant);
     memcpy(grant->vendor, name, strlen(name) + 1);
@@ -462,7 +462,7 @@ bool access_publish(struct access *access, struct access_view *view,
                     const struct access_grant *grant, struct bytes topic)
 {
     if (view->rules == NULL || view->generation != atomic_load(&access->generation))
-        view_renew(access, view);
+        access_view_renew(access, view);
     return may_publish(view, grant, topic);
 }
 
@@ -470,7 +470,7 @@ bool access_renew(struct access *access, struct access_grant *grant, struct byte
                   struct bytes client)
 {
     struct access_view view = {0};
-    view_renew(access, &view);
+    access_view_renew(access, &view);
     const struct rules_vendor *vendor = NULL;
     const struct user *user = NULL;
     bool still = grant->vendor[0] ? (vendor = rules_vendor(view.rules, grant->vendor)) != NULL

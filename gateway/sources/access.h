@@ -119,6 +119,7 @@ struct access_view {
     struct rules *rules;
     uint64_t generation;
 };
+void access_view_renew(struct access *access, struct access_view *view);
 void access_view_fini(struct access_view *view);
 /* May it publish there? Anonymous grants may use any topic that does not begin with '$'. */
 bool access_publish(struct access *access, struct access_view *view,
@@ -129,6 +130,14 @@ uint64_t access_generation(const struct access *access);
  * holds as long as the rules allow it. */
 bool access_renew(struct access *access, struct access_grant *grant, struct bytes user,
                   struct bytes client);
+
+/* May that vendor (as `user` and `client`, unless null) publish there? Appends a line for each rule that
+ * was asked. */
+struct access_question {
+    const char *vendor, *user, *client, *topic;
+};
+bool access_explain(struct access *access, const struct access_question *question,
+                    struct buffer *why);
 
 /* ---- figures ---- */
 

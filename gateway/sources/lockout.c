@@ -169,7 +169,7 @@ static void count(struct lockout *lockout, struct table *table, uint64_t key, in
     if (entry->failures < after)
         return;
     int64_t doublings = entry->failures - after;
-    int64_t delay = FIRST_MS << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
+    int64_t delay = (int64_t)FIRST_MS << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
     entry->locked_ms = now_ms + (delay < max_ms ? delay : max_ms);
 }
 

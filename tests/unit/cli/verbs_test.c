@@ -60,6 +60,15 @@ static void help_of_every_verb_goes_to_standard_output(void **state)
         "tidegate replay stop --help",
         "tidegate replay resume -h",
         "tidegate replay forget --help",
+        "tidegate check --help",
+        "tidegate vendor --help",
+        "tidegate vendor add --help",
+        "tidegate vendor passwd --help",
+        "tidegate vendor bind --help",
+        "tidegate vendor ls --help",
+        "tidegate vendor disable -h",
+        "tidegate vendor enable -h",
+        "tidegate vendor rm --help",
     };
     struct cli_kit *fixture = *state;
     for (size_t i = 0; i < array_count(lines); i++) {
@@ -92,6 +101,14 @@ static void mistakes_on_the_command_line_end_with_two(void **state)
         {"tidegate journal show", "needs --data"},
         {"tidegate journal show --data x --from 0", "--from"},
         {"tidegate deadletter ls", "needs --data"},
+        {"tidegate check --vendor v --topic t", "needs --vendor"},
+        {"tidegate check --vendor v --config x", "needs --vendor"},
+        {"tidegate vendor add", "VENDOR"},
+        {"tidegate vendor add acme", "needs --config FILE or --data DIR"},
+        {"tidegate vendor add ../x --data /nowhere", "a vendor's name is"},
+        {"tidegate vendor add acme a:b --data /nowhere", "a user's name has"},
+        {"tidegate vendor add acme --data /nowhere --generate --password-file x", "not both"},
+        {"tidegate vendor add acme --data /nowhere --generate --topics a#", "no topic filter"},
     };
     struct cli_kit *fixture = *state;
     for (size_t i = 0; i < array_count(cases); i++) {
