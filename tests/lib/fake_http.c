@@ -154,8 +154,12 @@ static bool serve(struct connection *connection)
             return false;
         }
         if (in->size > size / 2 && connection->fake->answers_early) {
-            bool stays = answer(connection, bytes_of(in->data, head_size), (struct bytes){0});
-            nap(connection, stays ? EARLY_STAYS_MS : 0);
+            if (answer(connection, bytes_of(in->data, head_size), (struct bytes){0})) {
+                nap(connection, EARLY_STAYS_MS);
+                /* Closing with bytes unread would take the answer from a slow reader. */
+                for (in->size = 0; read_more(connection);)
+                    in->size = 0;
+            }
             return false;
         }
         if (!read_more(connection))

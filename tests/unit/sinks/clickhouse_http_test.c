@@ -409,7 +409,7 @@ static void an_answer_before_the_body_is_whole_confirms_nothing(void **state)
             /* What it refuses is told as it said it; an end with bytes unread is a reset, and may take
              * the answer along. */
             bool answered =
-                early_status != 200 && (end != FAKE_RESET || heard.end == HTTP_ANSWERED);
+                early_status != 200 && (end == FAKE_KEEP || heard.end == HTTP_ANSWERED);
             assert_int_equal(heard.end, answered ? HTTP_ANSWERED : HTTP_BROKEN);
             if (answered)
                 assert_int_equal(heard.status, early_status);
