@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A hash table of keys to rows. Strings are hashed once a batch, so a row costs a few
- * multiplications and mostly one comparison.
+ * multiplications and mostly one comparison. The table is larger than a cache and rows lie anywhere
+ * in it, so the slots of the next rows are asked for while one is looked at: that is most of the time.
  */
 #include "replay_held.h"
 
@@ -10,7 +11,7 @@
 
 #include "base/mem.h"
 
-enum { SLOTS_FIRST = 1024 };
+enum { SLOTS_FIRST = 1024, AHEAD = 16 };
 
 void held_clear(struct held *held)
 {
@@ -28,7 +29,17 @@ void held_fini(struct held *held)
     free(held->batches);
     free(held->slots);
     free(held->string_hashes);
+    free(held->row_hashes);
     *held = (struct held){0};
+}
+
+static uint32_t key_hash(const struct held *held, const struct batch *batch, uint32_t row)
+{
+    const uint64_t *strings = held->string_hashes;
+    const uint64_t parts[] = {batch->seq[row], (uint64_t)batch->ts_ms[row],
+                              strings[batch->vendor[row]], strings[batch->device[row]],
+                              strings[batch->metric[row]]};
+    return (uint32_t)XXH3_64bits(parts, sizeof parts) | 1;
 }
 
 void held_look_into(struct held *held, const struct batch *batch)
@@ -40,15 +51,14 @@ void held_look_into(struct held *held, const struct batch *batch)
     }
     for (uint32_t i = 0; i < batch->string_count; i++)
         held->string_hashes[i] = XXH3_64bits(batch->strings[i].data, batch->strings[i].size);
-}
-
-static uint64_t key_hash(const struct held *held, const struct batch *batch, uint32_t row)
-{
-    const uint64_t *strings = held->string_hashes;
-    const uint64_t parts[] = {batch->seq[row], (uint64_t)batch->ts_ms[row],
-                              strings[batch->vendor[row]], strings[batch->device[row]],
-                              strings[batch->metric[row]]};
-    return XXH3_64bits(parts, sizeof parts) | 1;
+    if (batch->count > held->row_capacity) {
+        held->row_capacity = batch->count;
+        held->row_hashes =
+            mem_realloc(held->row_hashes, held->row_capacity * sizeof *held->row_hashes);
+    }
+    held->row_count = batch->count;
+    for (uint32_t row = 0; row < batch->count; row++)
+        held->row_hashes[row] = key_hash(held, batch, row);
 }
 
 static bool same_key(const struct batch *a, uint32_t left, const struct batch *b, uint32_t right)
@@ -59,10 +69,13 @@ static bool same_key(const struct batch *a, uint32_t left, const struct batch *b
            bytes_equal(a->strings[a->vendor[left]], b->strings[b->vendor[right]]);
 }
 
-/* The slot of the key, or the free one where it belongs. */
-static struct held_slot *slot_of(const struct held *held, uint64_t hash, const struct batch *batch,
-                                 uint32_t row)
+/* The slot of the key, or the free one where it belongs; `batch` was looked into. */
+static struct held_slot *slot_of(const struct held *held, const struct batch *batch, uint32_t row)
 {
+    gw_assert(row < held->row_count);
+    uint32_t hash = held->row_hashes[row];
+    if (held->row_count - row > AHEAD)
+        __builtin_prefetch(&held->slots[(held->row_hashes[row + AHEAD] >> 1) & held->slot_mask]);
     for (uint64_t at = (hash >> 1) & held->slot_mask;; at = (at + 1) & held->slot_mask) {
         struct held_slot *slot = &held->slots[at];
         if (slot->hash == 0 ||
@@ -109,19 +122,18 @@ void held_add(struct held *held, struct batch *batch)
     held_look_into(held, batch);
     slots_grow(held, batch->count);
     for (uint32_t row = 0; row < batch->count; row++) {
-        uint64_t hash = key_hash(held, batch, row);
-        struct held_slot *slot = slot_of(held, hash, batch, row);
+        struct held_slot *slot = slot_of(held, batch, row);
         if (slot->hash && held->batches[slot->batch]->generation > batch->generation)
             continue;
         held->used += slot->hash == 0;
-        *slot = (struct held_slot){.hash = hash, .batch = index, .row = row};
+        *slot = (struct held_slot){.hash = held->row_hashes[row], .batch = index, .row = row};
     }
 }
 
 const struct held_slot *held_slot(const struct held *held, size_t batch, uint32_t row)
 {
     const struct batch *of = held->batches[batch];
-    const struct held_slot *slot = slot_of(held, key_hash(held, of, row), of, row);
+    const struct held_slot *slot = slot_of(held, of, row);
     return slot->batch == batch && slot->row == row ? slot : NULL;
 }
 
@@ -129,7 +141,7 @@ struct held_slot *held_find(struct held *held, const struct batch *batch, uint32
 {
     if (held->used == 0)
         return NULL;
-    struct held_slot *slot = slot_of(held, key_hash(held, batch, row), batch, row);
+    struct held_slot *slot = slot_of(held, batch, row);
     if (slot->hash == 0)
         return NULL;
     slot->found = true;

@@ -14,7 +14,7 @@
 #include "model/batch.h"
 
 struct held_slot {
-    uint64_t hash;  /* of the key; 0: free */
+    uint32_t hash;  /* of the key; 0: free */
     uint32_t batch; /* index in `batches` */
     uint32_t row;
     bool found; /* held_find was asked for it */
@@ -26,8 +26,10 @@ struct held {
     size_t batch_count, batch_capacity;
     struct held_slot *slots;
     uint64_t slot_mask, used;
-    uint64_t *string_hashes; /* of the batch at hand */
-    size_t string_capacity;
+    uint64_t *string_hashes; /* of the batch at hand... */
+    uint32_t *row_hashes;    /* ...and of its keys */
+    size_t string_capacity, row_capacity;
+    uint32_t row_count;
 };
 void held_fini(struct held *held);
 void held_clear(struct held *held);
