@@ -365,7 +365,9 @@ int batch_decode(struct bytes in, struct batch **out, struct err *err)
     struct claims claims = {0};
     uint8_t version = reader_u8(&reader);
     if (!reader.failed && version > BATCH_VERSION)
-        return err_set(err, GW_EVERSION, "batch of format version %u, this program knows %u",
+        return err_set(err, GW_EVERSION,
+                       "batch written in format %u, this program reads up to %u: start the newer "
+                       "program again",
                        version, BATCH_VERSION);
     if (reader.failed || version == 0)
         return err_set(err, GW_ECORRUPT, "not a batch: %zu bytes, first byte %u", in.size, version);

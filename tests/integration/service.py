@@ -95,6 +95,38 @@ def test_a_loop_that_does_not_turn_makes_it_not_live():
             wait_until(f"{whose} turns again", lambda: gateway.get("/healthz")[0] == 200, 60)
 
 
+# ---- user ----
+
+def test_it_runs_as_a_user_of_its_own_without_any_capability():
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise Skip("not root: this script already runs as somebody else")
+    as_nobody = ["setpriv", "--reuid", "10001", "--regid", "10001", "--clear-groups", "--bounding-set", "-all",
+                 "--inh-caps", "-all", "--no-new-privs"]
+    folder = tempfile.mkdtemp(prefix="tidegate-")
+    try:
+        program = shutil.copy(lib.PROGRAM, os.path.join(folder, "tidegate"))  # where that user may read it
+        os.chown(folder, 10001, 10001)
+        with Gateway(folder=folder, wrap=as_nobody) as gateway:
+            before, lib.PROGRAM = lib.PROGRAM, program
+            try:
+                gateway.start()
+            finally:
+                lib.PROGRAM = before
+            with open(f"/proc/{gateway.process.pid}/status", encoding="ascii") as file:
+                facts = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            assert facts["Uid"].split() == ["10001"] * 4, facts["Uid"]
+            assert all(int(facts[name], 16) == 0 for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")), facts
+            gateway.publish("v1/aqua/1/json", b'{"level": 1}', "-q", "1")
+            gateway.settled(messages=1)
+            assert gateway.stop() == 0
+            for top, folders, files in os.walk(gateway.data):
+                for name in folders + files:
+                    mode = os.lstat(os.path.join(top, name)).st_mode & 0o777
+                    assert mode & 0o077 == 0, f"{top}/{name}: {mode:o}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # ---- notify ----
 
 class Manager:
