@@ -80,6 +80,15 @@ struct sink_result {
     size_t refusal_count;
 };
 
+/* What a probe found at one server, topic or folder. Borrowed for the call. */
+struct sink_finding {
+    const char *what;        /* "a1:8123", "topic water.reading.v1" */
+    const char *why;         /* null: all is well; else a sentence */
+    enum sink_reason reason; /* of `why` */
+    const char *seen;        /* when all is well: "version 24.8.4.13" */
+};
+typedef void sink_tell(void *arg, const struct sink_finding *finding);
+
 struct sink;
 
 /* What the lane gives to its sink; outlives it. */
@@ -141,6 +150,10 @@ struct sink_type {
     /* Append Prometheus text of its own (names begin with tidegate_sink_<type>_), any thread; may
      * be null. */
     void (*metrics)(struct sink *sink, struct buffer *out);
+    /* For `tidegate doctor`, without a sink: try the destination, and change nothing there nor on disk.
+     * Blocks for ten seconds at most; of `host` only name, disk, data_dir and vocabulary are set. Null:
+     * there is nothing to try. */
+    void (*probe)(const void *options, struct sink_host *host, sink_tell *tell, void *arg);
 };
 
 /* Short forms of host->answer. */

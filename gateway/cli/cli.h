@@ -154,6 +154,7 @@ int verb_clickhouse(int argc, char **argv);
 int verb_lane(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_vendor(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 int verb_manual(int argc, char **argv);
 int verb_completion(int argc, char **argv);
 int verb_version(int argc, char **argv);

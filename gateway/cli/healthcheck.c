@@ -67,20 +67,6 @@ static const struct cli_command healthcheck_command = {
 
 /* ---- where it is ---- */
 
-/* What listens on all addresses is asked on the loopback one. Owned. */
-static char *reachable(const char *listen)
-{
-    const char *colon = strrchr(listen, ':');
-    size_t size = colon ? (size_t)(colon - listen) : 0;
-    if (colon == NULL)
-        return mem_strdup(listen);
-    if (size == 0 || (size == 7 && memcmp(listen, "0.0.0.0", 7) == 0))
-        return mem_printf("127.0.0.1%s", colon);
-    if (size == 4 && memcmp(listen, "[::]", 4) == 0)
-        return mem_printf("[::1]%s", colon);
-    return mem_strdup(listen);
-}
-
 /* `admin.listen` of the file; null when it does not say, or cannot be read. Whether the rest of the file
  * is right is another question, which the gateway answered when it took it. Owned. */
 static char *configured(const char *path)
@@ -111,7 +97,7 @@ static char *admin_find(const struct healthcheck_options *options)
 {
     char *listen = options->admin ? mem_strdup(options->admin)
                                   : configured(options->config ? options->config : CONFIG_USUAL);
-    char *admin = reachable(listen ? listen : ADMIN_USUAL);
+    char *admin = http_reachable(listen ? listen : ADMIN_USUAL);
     free(listen);
     return admin;
 }

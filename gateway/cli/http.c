@@ -213,3 +213,16 @@ int http_exit_code(int rc)
 {
     return rc == GW_EIO ? EXIT_CODE_UNAVAILABLE : rc ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }
+
+char *http_reachable(const char *listen)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t size = colon ? (size_t)(colon - listen) : 0;
+    if (colon == NULL)
+        return mem_strdup(listen);
+    if (size == 0 || (size == 7 && memcmp(listen, "0.0.0.0", 7) == 0))
+        return mem_printf("127.0.0.1%s", colon);
+    if (size == 4 && memcmp(listen, "[::]", 4) == 0)
+        return mem_printf("[::1]%s", colon);
+    return mem_strdup(listen);
+}

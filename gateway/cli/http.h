@@ -20,6 +20,9 @@ int http_get(struct http *http, const char *path, int64_t timeout_ms, struct buf
  * the gateway says: there is no such thing; something is in the way; anything else. GW_EIO as above. */
 int http_post(struct http *http, const char *path, struct bytes json, int64_t timeout_ms,
               struct buffer *body, struct err *err);
+/* HOST:PORT to ask one that listens on `listen`: what listens on all addresses is asked on loopback.
+ * The caller frees it. */
+char *http_reachable(const char *listen);
 /* The exit code for an error of either. */
 int http_exit_code(int rc);
 

@@ -33,6 +33,7 @@ static const struct verb verbs[] = {
     {"lane", verb_lane, "List where the sinks stand, and remove cursors without a sink."},
     {"check", verb_check, "Say whether a vendor may publish to a topic, and why."},
     {"vendor", verb_vendor, "Who may log in for which vendor: users, passwords, what they may do."},
+    {"doctor", verb_doctor, "Look for what keeps a gateway from working well, and say what to do."},
     {"manual", verb_manual, "Print the manual pages."},
     {"completion", verb_completion, "Print what completes this program's words in a shell."},
     {"version", verb_version, "Print the version."},

@@ -88,20 +88,21 @@ static int clickhouse_init(struct sink **out, const void *options, struct sink_h
 
 /* ---- start ---- */
 
-static char *path_of(const struct sink *sink, const char *path)
+char *ch_path(const struct sink_host *host, const char *path)
 {
     if (path == NULL || *path == '\0')
         return NULL;
-    return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", sink->host->data_dir, path);
+    return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", host->data_dir, path);
 }
 
 /* The first line. */
-static int read_password(struct sink *sink, struct buffer *out, struct err *err)
+int ch_password_read(const struct clickhouse_options *options, const struct sink_host *host,
+                     struct buffer *out, struct err *err)
 {
-    char *path = path_of(sink, sink->options->password_file);
+    char *path = ch_path(host, options->password_file);
     int result = 0;
     if (path) {
-        result = disk_read_file(sink->host->disk, path, PASSWORD_FILE_MAX, out);
+        result = disk_read_file(host->disk, path, PASSWORD_FILE_MAX, out);
         if (result < 0)
             result =
                 err_set(err, GW_EINVAL, "read `password_file` %s: %s", path, strerror(-result));
@@ -159,8 +160,8 @@ static int clickhouse_start(struct sink *sink, uint64_t *cursor, struct err *err
         sink->again_through = memory.again_through;
     const struct clickhouse_options *options = sink->options;
     struct buffer password = {0};
-    char *ca_file = path_of(sink, options->tls_ca_file);
-    int result = read_password(sink, &password, err);
+    char *ca_file = ch_path(sink->host, options->tls_ca_file);
+    int result = ch_password_read(options, sink->host, &password, err);
     struct http_options http = {
         .user = options->user,
         .password = options->password_file ? (const char *)password.data : NULL,
@@ -180,7 +181,8 @@ void ch_sink_login_again(struct sink *sink)
 {
     struct buffer password = {0};
     struct err err;
-    if (sink->options->password_file && read_password(sink, &password, &err) == 0)
+    if (sink->options->password_file &&
+        ch_password_read(sink->options, sink->host, &password, &err) == 0)
         http_client_login(sink->client, sink->options->user, (const char *)password.data, &err);
     explicit_bzero(password.data, password.size);
     buffer_fini(&password);
@@ -265,4 +267,5 @@ const struct sink_type sink_clickhouse = {
     .close = clickhouse_close,
     .fini = clickhouse_fini,
     .metrics = ch_metrics,
+    .probe = ch_try,
 };

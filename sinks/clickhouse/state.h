@@ -64,6 +64,11 @@ struct sink {
 /* A job on a worker thread ended while closing. */
 void ch_sink_finish_closing(struct sink *sink);
 
+/* As seen from the data folder; null for none. The caller frees it. */
+char *ch_path(const struct sink_host *host, const char *path);
+/* The password and a NUL, appended; the NUL alone when there is none. */
+int ch_password_read(const struct clickhouse_options *options, const struct sink_host *host,
+                     struct buffer *out, struct err *err);
 /* The password file is read again: somebody may have mended it. */
 void ch_sink_login_again(struct sink *sink);
 
@@ -92,5 +97,8 @@ void ch_watch_tick(struct sink *sink);
 void ch_watch_want(struct sink *sink, struct ch_host *host, enum ch_probe_depth depth);
 
 void ch_metrics(struct sink *sink, struct buffer *out);
+
+/* try.c: sink_type.probe. */
+void ch_try(const void *options, struct sink_host *host, sink_tell *tell, void *arg);
 
 #endif

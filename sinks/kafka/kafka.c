@@ -287,4 +287,5 @@ const struct sink_type sink_kafka = {
     .close = kafka_close,
     .fini = kafka_fini,
     .metrics = kafka_metrics,
+    .probe = kafka_try,
 };

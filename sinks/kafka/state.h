@@ -17,6 +17,9 @@
 #include "sinks/kafka/transaction.h"
 #include "sinks/kafka/worker.h"
 
+/* try.c: sink_type.probe. */
+void kafka_try(const void *options, struct sink_host *host, sink_tell *tell, void *arg);
+
 enum { FLIGHTS_MAX = 9 }; /* as many as a lane has live ones, and one of a replay */
 
 /*     UNASKED --link_tend--> ASKING --all topics answer--> READY

@@ -73,6 +73,11 @@ struct paho_worker_status {
 };
 bool paho_status(const struct source *source, size_t index, struct paho_worker_status *out);
 
+/* For `tidegate doctor`: connect to the first of the broker's addresses that answers, with its login, as
+ * a client of another name and without a session, and leave again; at most timeout_ms. GW_EIO says why
+ * not. *version gets 5 or 4 (3.1.1). */
+int paho_try(const struct paho_options *options, int64_t timeout_ms, int *version, struct err *err);
+
 /* What a worker process does: settings on standard input (settings.h), until that is closed. The
  * exit code of the process. */
 int paho_worker_main(void);
