@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log_events.h"
 #include "cli/cli.h"
 #include "cli/manual.h"
 
@@ -75,6 +76,35 @@ static void exit_status(struct manual *manual)
     }
 }
 
+static const char *levels(unsigned set, char out[40])
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    size_t size = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < array_count(names); i++)
+        if (set & 1U << i)
+            size += (size_t)snprintf(out + size, 40 - size, "%s%s", size ? ", " : " ", names[i]);
+    return out;
+}
+
+static void events(struct manual *manual)
+{
+    char set[40];
+    manual_section(manual, "LOG EVENTS");
+    manual_paragraph(manual,
+                     "What the program writes to standard error is an event and facts. Each "
+                     "event, the level at which it may come, what it says and what to do:");
+    for (const struct log_event_row *row = log_events; row->name; row++) {
+        manual_item(manual, row->name, levels(row->levels, set));
+        manual_text(manual, manual_say(manual, row->sentence));
+        if (row->action) {
+            buffer_u8(&manual->out, ' ');
+            manual_text(manual, manual_say(manual, row->action));
+        }
+        buffer_u8(&manual->out, '\n');
+    }
+}
+
 static void signals(struct manual *manual)
 {
     static const struct {
@@ -111,6 +141,7 @@ void manual_program(struct manual *manual)
     cli_each_command(command, manual);
     exit_status(manual);
     signals(manual);
+    events(manual);
     manual_section(manual, "SEE ALSO");
     buffer_add_text(&manual->out, ".BR tidegate.yaml (5)\n");
 }
