@@ -98,6 +98,8 @@ static void options_put(const struct cli_command *command, struct buffer *out)
     buffer_add_text(out, "--help");
     for (const struct option *row = command->rows; row && row->name; row++)
         buffer_printf(out, " --%s", row->name);
+    for (const struct option *row = cli_ask_rows(command); row->name; row++)
+        buffer_printf(out, " --%s", row->name);
 }
 
 static void on_command(void *arg, const struct cli_command *command)
@@ -118,6 +120,8 @@ static void on_command(void *arg, const struct cli_command *command)
     buffer_printf(&script->actions, "%s ", blank ? blank + 1 : (const char *)words.data);
     buffer_fini(&words);
     for (const struct option *row = command->rows; row && row->name; row++)
+        option_branch(script, command->name, row);
+    for (const struct option *row = cli_ask_rows(command); row->name; row++)
         option_branch(script, command->name, row);
 }
 

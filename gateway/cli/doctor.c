@@ -186,7 +186,7 @@ static int doctor_run(const struct doctor_options *options)
     } else {
         doctor.config = config;
         doctor.data = config->data;
-        doctor.admin = config->admin_listen;
+        doctor.admin = config->admin.listen;
         doctor_tell(&doctor, DOCTOR_OK, "configuration", NULL,
                     "%s: vendors %zu, routes %zu, sinks %zu",
                     options->config ? options->config : "built-in", config->vendor_count,

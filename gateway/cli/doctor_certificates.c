@@ -75,7 +75,8 @@ static void rows_look(struct doctor *doctor, const char *about, const struct opt
             continue;
         if (ends_with(row->name, "certificate_file") || ends_with(row->name, "ca_file"))
             certificate_tell(doctor, about, row->name, path);
-        else if (ends_with(row->name, "key_file") || ends_with(row->name, "password_file"))
+        else if (ends_with(row->name, "key_file") || ends_with(row->name, "password_file") ||
+                 ends_with(row->name, "token_file"))
             secret_tell(doctor, about, row->name, path);
     }
 }
@@ -83,6 +84,7 @@ static void rows_look(struct doctor *doctor, const char *about, const struct opt
 void doctor_certificates(struct doctor *doctor)
 {
     const struct config *config = doctor->config;
+    rows_look(doctor, "admin", config_admin_rows, &config->admin);
     if (config->mqtt.tls.listen)
         rows_look(doctor, "tls", tls_option_rows, &config->mqtt.tls);
     for (size_t i = 0; i < config->sink_count; i++) {

@@ -32,11 +32,11 @@ static void access_tell(struct doctor *doctor)
                     "use TLS (section `tls`) and set mqtt.listen to none or to loopback",
                     "%s speaks MQTT without TLS: passwords and readings can be read on the way",
                     mqtt->listen);
-    if (beyond_loopback(config->admin_listen))
+    if (beyond_loopback(config->admin.listen))
         doctor_tell(doctor, DOCTOR_WARN, "access",
                     "keep admin.listen on loopback or in a private network that only monitoring "
                     "reaches",
-                    "the admin interface listens on %s", config->admin_listen);
+                    "the admin interface listens on %s", config->admin.listen);
 }
 
 static bool unlimited(const struct access_quota *quota)

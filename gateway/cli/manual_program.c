@@ -46,6 +46,8 @@ static void command(void *arg, const struct cli_command *command)
     manual_paragraph(manual, command->summary);
     for (const struct option *row = command->rows; row && row->name; row++)
         option_item(manual, row);
+    for (const struct option *row = cli_ask_rows(command); row->name; row++)
+        option_item(manual, row);
     if (command->more)
         manual_paragraphs(manual, command->more);
     if (command->more_print) {

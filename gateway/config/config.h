@@ -167,6 +167,7 @@ int config_override(struct config *config, const char *data, const char *listen,
  * last config_free frees. */
 struct config *config_acquire(struct config *config);
 void config_free(struct config *config); /* accepts null */
+extern const struct option config_admin_rows[]; /* target: struct admin_options */
 /* The reference: every option of every table with type, range, default and sentence. */
 void config_reference(struct buffer *out);
 

@@ -80,7 +80,6 @@ struct sink_entry {
     char *name, *type, *start;
     int when_full;
 };
-extern const struct option config_admin_rows[]; /* target: struct admin_options */
 extern const struct option config_vendor_rows[], config_metric_rows[], config_route_rows[],
     config_sink_rows[];
 
