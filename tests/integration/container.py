@@ -54,7 +54,7 @@ def test_a_vendor_made_in_it_publishes_over_tls_into_parquet_and_nowhere_else():
     if lib.reader_missing():
         raise lib.Skip(lib.reader_missing())
     port = lib.free_port()
-    with box.Secrets() as secrets, Container(own_configuration(port), options=secrets.options) as gateway:
+    with box.Secrets() as secrets, Container(own_configuration(port), options=secrets.mounted) as gateway:
         password = gateway.once(*ADD_VENDOR).strip()
         gateway.start()
 

@@ -22,18 +22,12 @@ RUN = f"/tmp/tidegate-podman-{zlib.crc32(FOLDER.encode()):08x}"
 TAG = "localhost/tidegate-test"
 USER = 10001
 # Default limits and cgroups of podman fail where the hard limit on open files is low, or cgroups are mixed.
-CONF = """[containers]
-default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-"""
+CONF = os.path.join(lib.ROOT, "deploy/container/containers.conf")
 PODMAN = ["podman", "--root", os.path.join(FOLDER, "storage"), "--runroot", RUN, "--tmpdir", RUN + "/libpod",
           "--storage-driver", "vfs"]
 # One time for all images: what is the same has the same layers, whatever was committed in between.
 ENVIRONMENT = dict(os.environ, SOURCE_DATE_EPOCH="1700000000",
-                   CONTAINERS_CONF=os.path.join(FOLDER, "containers.conf"), PODMAN=" ".join(PODMAN),
+                   CONTAINERS_CONF=CONF, PODMAN=" ".join(PODMAN),
                    PATH=os.environ["PATH"] + ":/usr/sbin:" + os.path.join(lib.ROOT, "build/tools/usr/bin"))
 
 
@@ -57,8 +51,6 @@ def probe():
     if missing:
         return f"no {', '.join(missing)}: deploy/setup --tests brings it"
     os.makedirs(FOLDER, exist_ok=True)
-    with open(ENVIRONMENT["CONTAINERS_CONF"], "w", encoding="utf-8") as file:
-        file.write(CONF)
     with tempfile.TemporaryDirectory(prefix="tidegate-probe-") as root:
         for name in ("proc", "sys", "dev", "etc", "run"):
             os.mkdir(os.path.join(root, name))
@@ -124,8 +116,8 @@ def inspect(name):
 
 
 class Secrets:
-    """Certificate and key of the gateway as podman secrets, from a CA of the test. `options` hand them to `podman run`
-    where the image's configuration looks for them."""
+    """Certificate and key of the gateway, from a CA of the test, for `podman run` where the image's configuration looks
+    for them: `options` as secrets of podman, `mounted` as a folder."""
 
     FILES = ("tidegate.crt", "tidegate.key")
 
@@ -136,7 +128,14 @@ class Secrets:
         self.ca = os.path.join(made, "ca.crt")
         self.names = {file: f"{os.path.basename(self.folder)}-{file}" for file in self.FILES}
         self.options = []
+        tls = os.path.join(self.folder, "tls")
+        os.mkdir(tls, 0o750)
+        os.chown(tls, 0, user)
+        self.mounted = ["-v", f"{tls}:/etc/tidegate/tls:ro"]
         for file, name in self.names.items():
+            shutil.copy(os.path.join(made, file), tls)
+            os.chmod(os.path.join(tls, file), 0o640)
+            os.chown(os.path.join(tls, file), 0, user)
             podman("secret", "create", name, os.path.join(made, file))
             self.options += ["--secret", f"{name},target=/etc/tidegate/tls/{file},uid={user},mode=0400"]
 
