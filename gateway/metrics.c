@@ -217,6 +217,7 @@ static void metrics_logs(const struct gateway *gateway, struct buffer *out)
     for (size_t i = 0; i < array_count(logs); i++)
         buffer_printf(out, "tidegate_journal_next_seq{log=\"%s\"} %" PRIu64 "\n", logs[i].label,
                       journal_next_seq(logs[i].journal));
+    history_metrics(gateway, out);
 }
 
 void metrics_histogram(struct buffer *out, const char *name, const char *label,

@@ -13,6 +13,7 @@
 #include "base/audit_log.h"
 #include "decoder.h"
 #include "gateway.h"
+#include "history.h"
 #include "journal/rawlog.h"
 #include "lane.h"
 #include "outlook.h"
@@ -73,8 +74,8 @@ struct gateway {
     struct source *sources[SOURCES_MAX]; /* all that there are; two of them by name: */
     size_t source_count;
     struct source *listener;
-    struct source *brokers;        /* null without any, now and before */
-    struct source *captures;       /* null without any */
+    struct source *brokers;  /* null without any, now and before */
+    struct source *captures; /* null without any */
     struct source_end source_ends[SOURCES_MAX];
     _Atomic unsigned sources_open; /* that were told to close, and have not */
     bool sources_told;
@@ -82,6 +83,7 @@ struct gateway {
     struct admin *admin;
     int64_t started_ms; /* wall clock */
     struct outlook outlook;
+    struct history history;
 
     uv_loop_t loop; /* the main thread's */
     uv_signal_t sigterm, sigint, sighup;

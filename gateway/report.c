@@ -46,14 +46,16 @@ bool gateway_ready(struct gateway *gateway, struct buffer *why)
 
 /* ---- status ---- */
 
-static void status_journal(struct buffer *out, const char *name, struct journal *journal,
-                           uint64_t needed)
+static void status_journal(const struct gateway *gateway, struct buffer *out, const char *name,
+                           struct journal *journal, uint64_t needed, int log)
 {
     buffer_printf(out,
                   "\"%s\":{\"first_seq\":%" PRIu64 ",\"next_seq\":%" PRIu64 ",\"bytes\":%" PRIu64
-                  ",\"needed_bytes\":%" PRIu64 "},",
+                  ",\"needed_bytes\":%" PRIu64,
                   name, journal_first_seq(journal), journal_next_seq(journal),
                   journal_bytes(journal), needed);
+    history_status(gateway, log, clock_wall_ms(), out);
+    buffer_add_text(out, "},");
 }
 
 static const char *health_name(const struct gateway *gateway)
@@ -246,9 +248,10 @@ void gateway_status(struct gateway *gateway, struct buffer *out)
     status_levels(gateway, out);
     status_brokers(gateway, out);
     status_captures(gateway, out);
-    status_journal(out, "raw", journal, gateway->outlook.needed[0]);
-    status_journal(out, "reading_log", gateway->readings, gateway->outlook.needed[1]);
-    status_journal(out, "dead_letters", gateway->dead, 0);
+    status_journal(gateway, out, "raw", journal, gateway->outlook.needed[0], HISTORY_RAW);
+    status_journal(gateway, out, "reading_log", gateway->readings, gateway->outlook.needed[1],
+                   HISTORY_READINGS);
+    status_journal(gateway, out, "dead_letters", gateway->dead, 0, HISTORY_DEAD);
     status_stored(gateway, out);
     status_disk(gateway, out);
     status_outlook(gateway, out);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cursors.h"
+#include "history.h"
 #include "parts.h"
 #include "report_lanes.h"
 
@@ -20,6 +21,7 @@ struct needs {
     uint64_t seq;   /* the first number that somebody needs */
     uint64_t held;  /* that somebody needs whom retention may not ask to go on without */
     uint64_t saved; /* the decoder needs the raw log from there on */
+    struct history_needs each;
 };
 
 static uint64_t lower(uint64_t a, uint64_t b)
@@ -86,20 +88,28 @@ static bool may_be_parked(const struct gateway *gateway, size_t lane)
 static void needs_collect(struct gateway *gateway, struct needs *out)
 {
     uint64_t saved = decoder_stats(gateway->decoder)->saved_seq;
-    out->held = lower(journal_next_seq(gateway->readings), orphans_need(gateway));
+    out->each =
+        (struct history_needs){UINT64_MAX, orphans_need(gateway), UINT64_MAX, UINT64_MAX, 0};
+    out->held = lower(journal_next_seq(gateway->readings), out->each.cursor);
     out->seq = UINT64_MAX;
     for (size_t i = 0; i < gateway->lane_count; i++) {
         uint64_t settled = lane_stats(gateway->lanes[i])->settled_seq;
         out->seq = lower(out->seq, settled);
+        if (settled < out->each.sink) {
+            out->each.sink = settled;
+            out->each.lane = i;
+        }
         if (!may_be_parked(gateway, i))
             out->held = lower(out->held, settled);
     }
     /* What comes in now goes before what is sent again: a replay whose sink is down must not stop the
      * intake. It tells what it lost. */
     if (gateway->replays && !room_is_short(gateway))
-        out->held = lower(out->held, replays_need(gateway->replays));
+        out->each.replay = replays_need(gateway->replays);
+    out->held = lower(out->held, out->each.replay);
     out->seq = lower(out->seq, out->held);
     out->saved = saved ? saved : UINT64_MAX;
+    out->each.decoder = out->saved;
 }
 
 /* ---- room ---- */
@@ -227,6 +237,7 @@ void retention_run(struct gateway *gateway)
             gateway->decoder); /* for the next time: it is what the raw log waits for */
     make_room(gateway, &needs);
     park(gateway, &needs);
+    history_run(gateway, &needs.each, room_is_short(gateway));
     if (gateway->replays)
         replays_retain(gateway->replays, journal_first_seq(gateway->readings));
 }

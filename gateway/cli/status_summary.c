@@ -222,6 +222,46 @@ static void outlook_line(const struct yaml_node *now, struct buffer *out)
     buffer_add_text(out, " at the present rate, should no sink take anything\n");
 }
 
+/* "keep", or who still needs the oldest part. */
+static void limit_print(const struct yaml_node *log, struct buffer *out)
+{
+    const char *by = answer_text(log, "limited_by");
+    if (strcmp(by, "sink") == 0)
+        buffer_printf(out, "held by sink %s", answer_text(log, "held_by"));
+    else if (strcmp(by, "cursor") == 0)
+        buffer_add_text(out, "held by a cursor without a sink");
+    else if (strcmp(by, "replay") == 0)
+        buffer_add_text(out, "held by a replay");
+    else if (strcmp(by, "decoder") == 0)
+        buffer_add_text(out, "held until the decoder's memory is saved");
+    else if (strcmp(by, "room") == 0)
+        buffer_add_text(out, "SHORT OF ROOM: it goes before its time");
+    else if (strcmp(by, "none") == 0)
+        buffer_add_text(out, "only what is needed is kept");
+    else
+        buffer_printf(out, "limited by %s", by);
+}
+
+/* How far back a replay can go, and what ends it there. */
+static void history_lines(const struct yaml_node *now, struct buffer *out)
+{
+    static const char *const logs[][2] = {
+        {"raw", "messages"}, {"reading_log", "readings"}, {"dead_letters", "dead letters"}};
+    const char *head = "history  ";
+    char size[SIZE_TEXT_SIZE];
+    for (size_t i = 0; i < array_count(logs); i++) {
+        const struct yaml_node *log = answer_member(now, logs[i][0]);
+        if (!*answer_text(log, "limited_by") || yaml_is_null(answer_member(log, "oldest")))
+            continue;
+        buffer_printf(out, "%s %s of ", head, logs[i][1]);
+        age_print(answer_number(log, "history_seconds"), out);
+        buffer_printf(out, ", %s; ", size_text(answer_number(log, "bytes"), size));
+        limit_print(log, out);
+        buffer_add_text(out, "\n");
+        head = "         ";
+    }
+}
+
 static void broker_line(const struct yaml_node *broker, struct buffer *out)
 {
     char size[SIZE_TEXT_SIZE];
@@ -330,5 +370,6 @@ void status_summary(const struct yaml_node *before, const struct yaml_node *now,
     list_print(answer_member(now, "replays"), replay_line, out);
     list_print(answer_member(now, "orphan_cursors"), orphan_line, out);
     outlook_line(now, out);
+    history_lines(now, out);
     disk_line(now, out);
 }

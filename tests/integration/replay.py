@@ -192,9 +192,12 @@ def test_retention_leaves_what_a_replay_needs():
         assert gateway.status()["raw"]["bytes"] > 4 << 20, gateway.status()["raw"]
         time.sleep(3)  # a round of retention comes every two seconds
         assert gateway.job(job)["state"] == "running" and first() == 1, (gateway.job(job), first())
+        raw = gateway.status()["raw"]
+        assert raw["limited_by"] == "replay" and raw["history_seconds"] > 0, raw
         gateway.admin_verb("replay", "stop", job, check=0)
         assert gateway.ends(job, "stopped")
         wait_until("the rest goes then", lambda: first() > 1, 20)
+        wait_until("its size is the limit", lambda: gateway.status()["raw"]["limited_by"] == "keep_size", 20)
 
 
 def test_damage_in_the_span_is_told_and_passed_over():

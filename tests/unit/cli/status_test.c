@@ -72,6 +72,22 @@ static void a_lane_in_trouble_tells_lag_reasons_and_what_it_missed(void **state)
     assert_line("{lanes: [{name: ch, health: stopped}]}", "sink      ch STOPPED until you act");
 }
 
+static void history_tells_how_far_back_a_replay_can_go_and_why(void **state)
+{
+    (void)state;
+    char *text = summary(
+        "{raw: {oldest: \"2026-11-15T08:00:00.000Z\", history_seconds: 601200, bytes: 3221225472, "
+        "limited_by: keep}, reading_log: {oldest: \"2026-11-15T08:00:00.000Z\", history_seconds: "
+        "3600, bytes: 1024, limited_by: sink, held_by: kafka}, dead_letters: {oldest: null, "
+        "history_seconds: 0, bytes: 0, limited_by: keep}}");
+    assert_non_null(strstr(text, "history   messages of 6 days 23 h, 3.0 GiB; limited by keep\n"
+                                 "          readings of 1 h 0 min, 1.0 KiB; held by sink kafka\n"));
+    assert_null(strstr(text, "dead letters of"));
+    free(text);
+    assert_line("{raw: {oldest: x, history_seconds: 5, bytes: 0, limited_by: room}}",
+                "SHORT OF ROOM");
+}
+
 static void what_went_another_way_is_told_when_there_is_some(void **state)
 {
     (void)state;
@@ -145,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lane_that_keeps_up_is_one_line),
         cmocka_unit_test(a_lane_in_trouble_tells_lag_reasons_and_what_it_missed),
+        cmocka_unit_test(history_tells_how_far_back_a_replay_can_go_and_why),
         cmocka_unit_test(what_went_another_way_is_told_when_there_is_some),
         cmocka_unit_test(a_long_reason_is_broken_at_blanks),
         cmocka_unit_test(a_cursor_without_a_sink_is_an_alarm),
