@@ -132,7 +132,7 @@ def test_bash_completes_verbs_actions_options_and_values():
     assert complete("sim", "--mqtt", "") == {"3.1.1", "5"}
     assert complete("sim", "--json", "--qu") == {"--quiet"}
     assert {"ls", "--from", "--sink"} <= complete("replay", "")
-    assert complete("replay", "ls", "--ad") == {"--admin"}
+    assert complete("replay", "ls", "--ad") == {"--admin", "--admin-ca"}
 
 
 def test_bash_completes_files_where_files_are_wanted():
