@@ -277,7 +277,8 @@ def test_all_destinations_held_for_long_cost_nothing_but_time():
             sizes.append(resident_bytes(gateway))
             time.sleep(0.8)
         last = gateway.status()
-        assert max(sizes[3:]) - min(sizes[3:]) < 1 << 20 and max(sizes) < 128 << 20, f"memory moved: {sizes}"
+        assert max(sizes[3:]) - min(sizes[3:]) < 1 << 20, f"memory moved: {sizes}"
+        assert max(sizes) < 128 << 20 or lib.sanitized(), f"too much memory: {sizes}"
         assert last["received"] == first["received"] and last["mqtt"]["acks"] == first["mqtt"]["acks"]
         assert last["mqtt"]["acks"] <= last["received"], "acknowledged before it was durable"
         assert client.pongs == 12 and client.acked == 0
