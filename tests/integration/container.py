@@ -71,6 +71,10 @@ def test_a_vendor_made_in_it_publishes_over_tls_into_parquet_and_nowhere_else():
         gateway.settled(messages=1)
         assert gateway.rows("select vendor, device, metric, value, unit, epoch_ms(ts) from parquet") == \
             [["acme", "00012345", "volume.total", 12.345, "m3", 1795219200000]]
+        said = lib.wait_until("the refused publish is in the audit log",
+                              lambda: [one for one in audit(gateway) if one["what"] == "publish"], 60)
+        assert [(one["result"], one["object"], one["who"], one["from"]) for one in said] == \
+            [("refused", "v1/other/00012345/json", "acme", "127.0.0.1")], said
         # A password while it runs, and the signal that has it read.
         other, password = password, gateway.inside("tidegate", *ADD_VENDOR, "second").stdout.strip()
         assert other != password
@@ -79,6 +83,15 @@ def test_a_vendor_made_in_it_publishes_over_tls_into_parquet_and_nowhere_else():
                        lambda: publish("v1/acme/2/json", user="second").returncode == 0, 60, every=0.5)
         assert password not in gateway.log() and other not in gateway.log()
         assert gateway.stop() == 0, gateway.log_tail()
+
+
+def audit(gateway):
+    folder = os.path.join(gateway.data, "audit")
+    lines = []
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            lines += [json.loads(line) for line in file if line.endswith("\n")]
+    return lines
 
 
 def test_runs_as_its_own_user_without_capabilities_network_or_anything_to_write_but_its_volume():
