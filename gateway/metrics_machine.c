@@ -87,6 +87,19 @@ static void clock_put(struct buffer *out)
           "How far from true time the clock may be, as the kernel reckons.", sync.error_s);
 }
 
+/* The listener tells of its own; none without TLS here. */
+static void certificate_put(const struct gateway *gateway, struct buffer *out)
+{
+    int64_t ends_ms = gateway->admin ? admin_certificate_ends_ms(gateway->admin) : 0;
+    if (ends_ms == 0)
+        return;
+    metrics_head(out, "tidegate_admin_tls_expiry_seconds", "gauge",
+                 "Until the first certificate of the admin interface is over.");
+    buffer_printf(
+        out, "tidegate_admin_tls_expiry_seconds{file=\"admin.certificate_file\"} %" PRId64 "\n",
+        (ends_ms - clock_wall_ms()) / 1000);
+}
+
 static void gateway_put(const struct gateway *gateway, struct buffer *out)
 {
     char identity[IDENTITY_TEXT_SIZE];
@@ -105,4 +118,5 @@ void metrics_machine(const struct gateway *gateway, struct buffer *out)
     logs_put(gateway, out);
     files_put(out);
     clock_put(out);
+    certificate_put(gateway, out);
 }

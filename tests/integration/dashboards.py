@@ -10,11 +10,13 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
+from certificates import Authority  # noqa: E402
 from gateway import Gateway, wait_until  # noqa: E402
 from prometheus import RULES, Prometheus, program  # noqa: E402
 
@@ -25,6 +27,7 @@ data: {data}
 anonymous: loopback
 mqtt: {{listen: "127.0.0.1:{port}"}}
 admin: {{listen: "127.0.0.1:{admin}"}}
+tls: {{listen: "127.0.0.1:0", certificate_file: server.pem, key_file: server.key}}
 vendors:
   - {{name: aqua, passwords: aqua.txt, topics: ["v1/aqua/#"]}}
   - {{name: quiet}}
@@ -41,6 +44,16 @@ sinks:
 brokers:
   - {{name: away, url: "mqtt://127.0.0.1:1", topics: ["v1/#"]}}
 """
+
+# One whose admin interface speaks TLS and wants a token.
+SECURE = """
+data: {data}
+mqtt: {{listen: "127.0.0.1:{port}"}}
+admin: {{listen: "127.0.0.1:{admin}", certificate_file: server.pem, key_file: server.key, token_file: tokens}}
+routes: [{{topic: "v1/{{vendor}}/json", codec: json}}]
+sinks: [{{type: discard}}]
+"""
+TOKEN = "0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
 def dashboards():
@@ -96,6 +109,28 @@ def missing_after_a_while(prometheus, questions):
     return left
 
 
+def certificate(gateway):
+    authority = Authority(os.path.join(gateway.folder, "ca"))
+    issued = authority.issue("server")
+    shutil.copy(issued.certificate, os.path.join(gateway.folder, "server.pem"))
+    shutil.copy(issued.key, os.path.join(gateway.folder, "server.key"))
+    return authority
+
+
+def secured(gateway):
+    """Starts it; how Prometheus asks it, as deploy/prometheus/prometheus.yml shows."""
+    authority = certificate(gateway)
+    for name, text in (("tokens", f"prometheus metrics {TOKEN}\n"), ("token", TOKEN)):
+        path = os.path.join(gateway.folder, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+    gateway.start(ready=False)
+    return {"job_name": "secure", "scheme": "https", "tls_config": {"ca_file": authority.certificate},
+            "authorization": {"credentials_file": path},
+            "static_configs": [{"targets": [f"127.0.0.1:{gateway.admin_port}"]}]}
+
+
 def login(gateway):
     salt = os.urandom(12)
     digest = hashlib.pbkdf2_hmac("sha512", b"secret", salt, 101)
@@ -108,6 +143,7 @@ def login(gateway):
 def loaded(gateway):
     """Two fleets for as long as it takes: one with a login, one without whose messages are spoiled at times."""
     login(gateway)
+    certificate(gateway)
     gateway.start()
     return [gateway.sim_start("--vendors", "aqua:json", "--username", "aqua", "--password", "secret", "--rate", "200",
                               "--meters", "200", "--connections", "5", "--duration", "5m"),
@@ -127,10 +163,10 @@ def stopped(processes):
 
 def test_no_query_of_a_dashboard_or_an_alert_returns_nothing():
     program("prometheus")
-    with Gateway(config=CONFIG) as gateway:
+    with Gateway(config=CONFIG) as gateway, Gateway(config=SECURE) as secure:
         sims = loaded(gateway)
         try:
-            with Prometheus([f"127.0.0.1:{gateway.admin_port}"]) as prometheus:
+            with Prometheus([f"127.0.0.1:{gateway.admin_port}"], [secured(secure)]) as prometheus:
                 questions = {f"{where}: {text}": text for where, text in panel_queries()}
                 assert len(questions) > 60, len(questions)
                 rules = prometheus.rules()

@@ -23,9 +23,10 @@ def program(name):
 
 
 class Prometheus:
-    """Scrapes `targets` (host:port) as the job tidegate each second, with the rules of deploy/."""
+    """Scrapes `targets` (host:port) as the job tidegate each second, with the rules of deploy/; `more` are further
+    entries of scrape_configs, which come under the same job."""
 
-    def __init__(self, targets):
+    def __init__(self, targets, more=()):
         self.folder = tempfile.mkdtemp(prefix="tidegate-prometheus-")
         self.port = free_port()
         self.log_path = os.path.join(self.folder, "log")
@@ -33,7 +34,10 @@ class Prometheus:
         with open(config, "w", encoding="utf-8") as file:
             json.dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
                        "rule_files": [RULES],
-                       "scrape_configs": [{"job_name": "tidegate", "static_configs": [{"targets": targets}]}]}, file)
+                       "scrape_configs": [{"job_name": "tidegate", "static_configs": [{"targets": targets}]},
+                                          *[dict(one, relabel_configs=[{"target_label": "job",
+                                                                        "replacement": "tidegate"}])
+                                            for one in more]]}, file)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={self.folder}/data",
