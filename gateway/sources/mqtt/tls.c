@@ -151,6 +151,20 @@ static enum tls_reason certificate_check(struct tls *tls)
     return reason;
 }
 
+static void empty(STACK_OF(X509) * chain)
+{
+    while (sk_X509_num(chain) > 0)
+        X509_free(sk_X509_pop(chain));
+}
+
+/* OpenSSL keeps all certificates that a client sent, and clients send their root as well: 5 KiB each for
+ * every connection. What was verified is not asked for again, so only the client's own stays. */
+static void forget_chain(struct tls *tls)
+{
+    empty(SSL_get_peer_cert_chain(tls->ssl));
+    empty(SSL_get0_verified_chain(tls->ssl));
+}
+
 enum tls_state tls_handshake(struct tls *tls)
 {
     /* RFC 8446, 5.1: the first byte of a handshake record. Others say what they are, too. */
@@ -167,6 +181,7 @@ enum tls_state tls_handshake(struct tls *tls)
     enum tls_reason reason = certificate_check(tls);
     if (reason)
         return fail(tls, reason);
+    forget_chain(tls);
     tls->state = TLS_OPEN;
     tls->open = true;
     return TLS_OPEN;
