@@ -14,12 +14,15 @@
 
 struct sim_options {
     char *connect, *vendors, *begin, *rate, *username, *password, *client_id, *ledger;
+    char *tls_ca, *tls_certificate, *tls_key;
     int64_t meters, connections, window, interval_ms, duration_ms, patience_ms, backoff_ms;
     int64_t count, speed_up, seed, qos;
     int64_t duplicates, late, clock_skew, resets, garbage;
     int mqtt;
     bool json, quiet;
 };
+
+enum { HOST_SIZE = 256 };
 
 static const char *const mqtt_names[] = {"3.1.1", "5", NULL};
 
@@ -106,6 +109,16 @@ static const struct option sim_rows[] = {
      .help = "Protocol version."},
     {.name = "username", .type = OPTION_STRING, AT(username), .help = "Login."},
     {.name = "password", .type = OPTION_STRING, AT(password), .help = "Its password."},
+    {.name = "tls-ca",
+     .type = OPTION_PATH,
+     AT(tls_ca),
+     .help = "Connect with TLS; the gateway's certificate must be signed by one of this file (PEM) "
+             "and have the name of --connect."},
+    {.name = "tls-certificate",
+     .type = OPTION_PATH,
+     AT(tls_certificate),
+     .help = "Own certificate (PEM), for mutual TLS."},
+    {.name = "tls-key", .type = OPTION_PATH, AT(tls_key), .help = "Its key (PEM)."},
     {.name = "client-id",
      .type = OPTION_STRING,
      AT(client_id),
@@ -197,12 +210,12 @@ static int add_vendors(struct publisher_options *options, const char *list, stru
     return code;
 }
 
-static int resolve(struct publisher_options *options, const char *text, struct err *err)
+static int resolve(struct publisher_options *options, const char *text, char host[HOST_SIZE],
+                   struct err *err)
 {
-    char host[256];
     const char *colon = strrchr(text, ':');
     bool bracket = text[0] == '[' && colon > text && colon[-1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(colon - text) - (bracket ? 2 : 0),
+    snprintf(host, HOST_SIZE, "%.*s", (int)(colon - text) - (bracket ? 2 : 0),
              text + (bracket ? 1 : 0));
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
     int code = getaddrinfo(host, colon + 1, &hints, &found);
@@ -211,6 +224,19 @@ static int resolve(struct publisher_options *options, const char *text, struct e
     memcpy(&options->client.address, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return 0;
+}
+
+static int read_tls(const struct sim_options *given, struct publisher_options *options,
+                    struct err *err)
+{
+    if ((given->tls_certificate == NULL) != (given->tls_key == NULL))
+        return err_set(err, GW_EINVAL, "--tls-certificate and --tls-key go together");
+    if (given->tls_ca == NULL && given->tls_certificate)
+        return err_set(err, GW_EINVAL, "--tls-certificate needs --tls-ca");
+    if (given->tls_ca == NULL)
+        return 0;
+    return client_tls_context(given->tls_ca, given->tls_certificate, given->tls_key,
+                              &options->client.tls, err);
 }
 
 static int read_rate(const struct sim_options *given, struct publisher_options *options,
@@ -258,7 +284,8 @@ static int read_begin(const struct sim_options *given, struct publisher_options 
     return 0;
 }
 
-static int plan(const struct sim_options *given, struct publisher_options *options, struct err *err)
+static int plan(const struct sim_options *given, struct publisher_options *options,
+                char host[HOST_SIZE], struct err *err)
 {
     *options = (struct publisher_options){
         .client = {.version = given->mqtt == 0 ? 4 : 5,
@@ -266,6 +293,7 @@ static int plan(const struct sim_options *given, struct publisher_options *optio
                    .clean = given->qos < 2,
                    .username = given->username,
                    .password = given->password,
+                   .host = host,
                    .keep_alive_s = 60,
                    .window = (uint32_t)given->window,
                    .silence_max_ms = 30000,
@@ -287,7 +315,8 @@ static int plan(const struct sim_options *given, struct publisher_options *optio
     };
     snprintf(options->client_prefix, sizeof options->client_prefix, "%s", given->client_id);
     int code = add_vendors(options, given->vendors, err);
-    code = code ? code : resolve(options, given->connect, err);
+    code = code ? code : resolve(options, given->connect, host, err);
+    code = code ? code : read_tls(given, options, err);
     code = code ? code : read_rate(given, options, err);
     return code ? code : read_begin(given, options, err);
 }
@@ -319,7 +348,8 @@ static int run(const struct sim_options *given)
     struct publisher_options options;
     struct publisher *publisher;
     struct err err = {""};
-    if (plan(given, &options, &err) != 0)
+    char host[HOST_SIZE];
+    if (plan(given, &options, host, &err) != 0)
         return cli_fail("sim", EXIT_CODE_USAGE, "%s", err.text);
     struct sim_progress progress = {.live = isatty(STDERR_FILENO), .at_ns = clock_monotonic_ns()};
     if (publisher_new(&publisher, &options, given->quiet ? NULL : sim_progress_print,
@@ -331,6 +361,7 @@ static int run(const struct sim_options *given)
         sim_progress_end(&progress);
     int code = finish(given, publisher, result, &err);
     publisher_free(publisher);
+    SSL_CTX_free(options.client.tls);
     return cli_finish(code);
 }
 

@@ -75,10 +75,23 @@ static void closed_when_done(struct client *client)
         client->events->on_closed(client);
 }
 
+/* What is left of a session is for the next connection. */
+static void tls_end(struct client *client)
+{
+    if (client->tls == NULL)
+        return;
+    SSL_SESSION_free(client->session);
+    client->session = client_tls_session(client->tls);
+    client_tls_free(client->tls);
+    client->tls = NULL;
+    buffer_clear(&client->sealed);
+}
+
 static void on_tcp_closed(uv_handle_t *handle)
 {
     struct client *client = handle->data;
     client->tcp_open = false;
+    tls_end(client);
     if (client->state == CLIENT_CLOSING)
         closed_when_done(client);
     else
@@ -107,25 +120,38 @@ static void on_written(uv_write_t *write, int status)
         client_flush(client);
 }
 
-void client_flush(struct client *client)
+static void send_out(struct client *client, struct buffer *out)
 {
-    if (client->out.size == 0 || client->writing || client->state < CLIENT_GREETING ||
-        client->state > CLIENT_UP)
+    if (out->size == 0)
         return;
-    uv_buf_t bytes = uv_buf_init((char *)client->out.data, (unsigned)client->out.size);
+    uv_buf_t bytes = uv_buf_init((char *)out->data, (unsigned)out->size);
     int sent = uv_try_write((uv_stream_t *)&client->tcp, &bytes, 1);
     if (sent < 0 && sent != UV_EAGAIN) {
         client_fail(client, uv_strerror(sent));
         return;
     }
-    size_t rest = client->out.size - (size_t)(sent > 0 ? sent : 0);
+    size_t rest = out->size - (size_t)(sent > 0 ? sent : 0);
     if (rest > 0) {
-        buffer_add(&client->pending, client->out.data + client->out.size - rest, rest);
+        buffer_add(&client->pending, out->data + out->size - rest, rest);
         bytes = uv_buf_init((char *)client->pending.data, (unsigned)client->pending.size);
         client->writing = true;
         uv_write(&client->write, (uv_stream_t *)&client->tcp, &bytes, 1, on_written);
     }
-    buffer_clear(&client->out);
+    buffer_clear(out);
+}
+
+void client_flush(struct client *client)
+{
+    if (client->writing || client->state < CLIENT_GREETING || client->state > CLIENT_UP)
+        return;
+    if (client->tls == NULL) {
+        send_out(client, &client->out);
+        return;
+    }
+    const char *wrong = client_tls_seal(client->tls, &client->out, &client->sealed);
+    send_out(client, &client->sealed);
+    if (wrong)
+        client_fail(client, wrong);
 }
 
 size_t client_unsent(const struct client *client)
@@ -324,10 +350,24 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     *out = uv_buf_init(shared, sizeof shared);
 }
 
+static void take_sealed(struct client *client, struct bytes in)
+{
+    buffer_clear(&client->plain);
+    const char *wrong = client_tls_open(client->tls, in, &client->plain);
+    if (client->plain.size)
+        take_bytes(client, buffer_bytes(&client->plain));
+    else
+        client_flush(client);
+    if (wrong)
+        client_fail(client, wrong);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes)
 {
     struct client *client = stream->data;
-    if (size > 0)
+    if (size > 0 && client->tls)
+        take_sealed(client, bytes_of(bytes->base, (size_t)size));
+    else if (size > 0)
         take_bytes(client, bytes_of(bytes->base, (size_t)size));
     else if (size < 0)
         client_fail(client, size == UV_EOF ? "the server closed" : uv_strerror((int)size));
@@ -348,6 +388,8 @@ static void on_connected(uv_connect_t *connect, int status)
     client->state = CLIENT_GREETING;
     client->heard_ns = clock_monotonic_ns();
     uv_tcp_nodelay(&client->tcp, 1);
+    if (options->tls)
+        client->tls = client_tls_new(options->tls, options->host, client->session);
     wire_connect(&client->out, &(struct wire_connect){options->version, options->clean, client->id,
                                                       options->username, options->password,
                                                       options->keep_alive_s});
@@ -413,4 +455,8 @@ void client_fini(struct client *client)
     buffer_fini(&client->out);
     buffer_fini(&client->pending);
     buffer_fini(&client->in);
+    client_tls_free(client->tls);
+    SSL_SESSION_free(client->session);
+    buffer_fini(&client->plain);
+    buffer_fini(&client->sealed);
 }

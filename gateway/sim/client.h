@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "base/bytes.h"
+#include "sim/client_tls.h"
 #include "sim/wire.h"
 
 struct client;
@@ -43,6 +44,8 @@ struct client_options {
     bool clean;           /* a new session with each connection */
     const char *username; /* null: none */
     const char *password;
+    SSL_CTX *tls;          /* null: without; borrowed, as is... */
+    const char *host;      /* ...the name that its certificate must have */
     uint16_t keep_alive_s; /* 0: none */
     uint32_t window; /* messages in flight, 1..65535; the server's Receive Maximum also binds */
     int64_t silence_max_ms; /* with messages in flight and no answer for so long, connect again */
@@ -82,6 +85,9 @@ struct client {
     uv_connect_t connect;
     uv_write_t write;
     bool tcp_open, timer_open, writing;
+    struct client_tls *tls; /* null: without, or not connected */
+    SSL_SESSION *session;   /* of the connection before */
+    struct buffer plain, sealed;
     struct buffer out;      /* not given to the system yet */
     struct buffer pending;  /* given to libuv, `writing` */
     struct buffer in;       /* the tail of an unfinished packet */
