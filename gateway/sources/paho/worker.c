@@ -580,17 +580,25 @@ static int worker_open(struct worker *worker, struct err *err)
     return password_take(worker, err);
 }
 
+/* A sanitizer maps terabytes of shadow, so under one there is no such limit. */
+static void memory_limit(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit memory = {MEMORY_BYTES_MAX, MEMORY_BYTES_MAX};
+    setrlimit(RLIMIT_DATA, &memory);
+#endif
+}
+
 int paho_worker_main(void)
 {
     static struct worker worker = {.version = MQTTVERSION_5};
     struct err err;
-    struct rlimit memory = {MEMORY_BYTES_MAX, MEMORY_BYTES_MAX};
     pthread_condattr_t monotonic;
     pthread_t waiter;
     signal(SIGINT, SIG_IGN); /* a terminal sends it to all: the gateway says when to end */
     signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_DATA, &memory);
+    memory_limit();
     if (worker_open(&worker, &err)) {
         log_event(LOG_ERROR, "broker_worker_failed", "why=\"%s\"", err.text);
         return EXIT_CODE_CONFIG;
