@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mask.h"
 #include "base/nearest.h"
 
 enum {
@@ -103,10 +104,17 @@ static int verror_at(struct yaml *yaml, int line, int column, const char *format
         return GW_EINVAL;
     }
     vsnprintf(text, sizeof text, format, args);
+    mask_secrets(text, strlen(text), false);
     buffer_printf(yaml->errors, "%s:%d:%d: ", yaml->origin, line, column);
     add_printable(yaml->errors, bytes_text(text));
     buffer_u8(yaml->errors, '\n');
-    add_excerpt(yaml->errors, line_text(yaml->text, line), column);
+    /* Somebody may have written a password where it does not belong: it goes no further. */
+    struct bytes whole = line_text(yaml->text, line);
+    char *shown = bytes_strdup(whole);
+    mask_secrets(shown, whole.size, true);
+    add_excerpt(yaml->errors, bytes_of(shown, whole.size), column);
+    explicit_bzero(shown, whole.size);
+    free(shown);
     return GW_EINVAL;
 }
 

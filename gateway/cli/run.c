@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/dumps.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "gateway.h"
@@ -154,6 +155,8 @@ static int run(struct run_options *options)
         return cli_fail("run", EXIT_CODE_CONFIG,
                         "the configuration has errors: nothing was started");
     struct log_text file;
+    if (config->core_dumps)
+        dumps_allow();
     if (options->log_format != LOG_FORMAT_AUTO)
         config->log_format = options->log_format;
     log_set_level((enum log_level)config->log_level);

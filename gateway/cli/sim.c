@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/disk.h"
 #include "cli/cli.h"
 #include "cli/sim_report.h"
 
 struct sim_options {
-    char *connect, *vendors, *begin, *rate, *username, *password, *client_id, *ledger;
+    char *connect, *vendors, *begin, *rate, *username, *password, *password_file, *client_id,
+        *ledger;
     char *tls_ca, *tls_certificate, *tls_key;
     int64_t meters, connections, window, interval_ms, duration_ms, patience_ms, backoff_ms;
     int64_t count, speed_up, seed, qos;
@@ -108,7 +110,14 @@ static const struct option sim_rows[] = {
      .names = mqtt_names,
      .help = "Protocol version."},
     {.name = "username", .type = OPTION_STRING, AT(username), .help = "Login."},
-    {.name = "password", .type = OPTION_STRING, AT(password), .help = "Its password."},
+    {.name = "password",
+     .type = OPTION_STRING,
+     AT(password),
+     .help = "Its password, which others on this machine can see: for simulations."},
+    {.name = "password-file",
+     .type = OPTION_PATH,
+     AT(password_file),
+     .help = "File with the password as its first line."},
     {.name = "tls-ca",
      .type = OPTION_PATH,
      AT(tls_ca),
@@ -365,11 +374,34 @@ static int run(const struct sim_options *given)
     return cli_finish(code);
 }
 
+/* In place of --password. */
+static int password_read(struct sim_options *given)
+{
+    struct buffer text = {0};
+    if (given->password_file == NULL)
+        return CLI_GO;
+    int rc = disk_read_file(&disk_real, given->password_file, 65536, &text);
+    if (rc == 0) {
+        const uint8_t *end = text.size ? memchr(text.data, '\n', text.size) : NULL;
+        size_t size = end ? (size_t)(end - text.data) : text.size;
+        free(given->password);
+        given->password = bytes_strdup(bytes_of(text.data, size));
+    }
+    if (text.capacity)
+        explicit_bzero(text.data, text.capacity);
+    buffer_fini(&text);
+    return rc ? cli_fail("sim", EXIT_CODE_USAGE, "--password-file %s: %s", given->password_file,
+                         strerror(-rc))
+              : CLI_GO;
+}
+
 int verb_sim(int argc, char **argv)
 {
     struct sim_options given = {0};
     struct cli_arguments arguments;
     int code = cli_parse(&sim_command, argc, argv, &given, &arguments);
+    if (code == CLI_GO)
+        code = password_read(&given);
     if (code == CLI_GO)
         code = run(&given);
     option_fini(sim_rows, &given);

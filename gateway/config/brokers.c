@@ -45,6 +45,9 @@ static void url_check(struct load *load, const struct yaml_node *node, const cha
         if (place == NULL)
             yaml_error(&load->yaml, load_at(node, "url"),
                        "url: \"%s\" must begin with mqtt:// or mqtts://", url);
+        else if (strchr(place, '@'))
+            yaml_error(&load->yaml, load_at(node, "url"),
+                       "`url` holds a name or password: they stand in `user` and `password_file`");
         else if (option_set(&row, &address, place, &err))
             yaml_error(&load->yaml, load_at(node, "url"), "url: %s", err.text);
     }

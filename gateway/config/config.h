@@ -117,6 +117,7 @@ struct config {
     struct admin_options admin;
     char *timezone; /* default for vendors without one */
     int anonymous;  /* enum access_anonymous */
+    bool core_dumps;
     int log_level;
     int log_format; /* enum log_format */
     struct config_audit audit;

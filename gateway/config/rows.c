@@ -37,6 +37,13 @@ const struct option config_top_rows[] = {
      .def = "refuse",
      .names = anonymous_names,
      .help = "Who may publish without a user name: nobody, clients on this machine, or everybody."},
+    {.name = "core_dumps",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, core_dumps),
+     .def = "false",
+     .help =
+         "Whether a crash may leave the memory in a core file: messages, passwords and keys are "
+         "in it. Needs a limit that allows it (ulimit -c, LimitCORE), and a restart."},
     {0},
 };
 

@@ -34,6 +34,7 @@ static const struct {
     {"ssl.key.password", "secrets come from files: use `tls_key_password_file`"},
     {"ssl.key.pem", "secrets come from files: use `tls_key_file`"},
     {"ssl.keystore.password", "secrets come from files only"},
+    {"sasl.oauthbearer.config", "secrets come from files only"},
     {"isolation.level", "the position is read committed"},
     {"enable.auto.commit", "there is no consumer group"},
     {"group.id", "there is no consumer group"},
@@ -52,7 +53,18 @@ static int refused_check(const char *name, const char *value, struct err *err)
         reason = "a record counts as stored when all replicas in sync have it";
     if (reason == NULL)
         return 0;
+    if (strncmp(reason, "secrets", strlen("secrets")) == 0)
+        return err_set(err, GW_EINVAL, "properties: `%s` cannot stand here: %s", name, reason);
     return err_set(err, GW_EINVAL, "properties: `%s` cannot be %s: %s", name, value, reason);
+}
+
+int kafka_properties_check(const struct kafka_sink_options *options, struct err *err)
+{
+    const struct option_map *map = &options->properties;
+    int rc = 0;
+    for (size_t i = 0; i < map->count && rc == 0; i++)
+        rc = refused_check(map->keys[i], map->values[i], err);
+    return rc;
 }
 
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
@@ -190,11 +202,11 @@ static int set_properties(rd_kafka_conf_t *conf, const struct kafka_sink_options
                           struct err *err)
 {
     const struct option_map *map = &options->properties;
+    int refused_rc = kafka_properties_check(options, err);
+    if (refused_rc)
+        return refused_rc;
     for (size_t i = 0; i < map->count; i++) {
-        int rc = refused_check(map->keys[i], map->values[i], err);
-        if (rc)
-            return rc;
-        rc = set(conf, map->keys[i], map->values[i], err);
+        int rc = set(conf, map->keys[i], map->values[i], err);
         if (rc)
             return err_wrap(err, rc, "properties");
     }

@@ -62,7 +62,8 @@ static int conf_try(const struct kafka_sink_options *options, struct sink_host *
 
 static int kafka_check(const void *options, struct err *err)
 {
-    return kafka_options_check(options, err);
+    int rc = kafka_options_check(options, err);
+    return rc ? rc : kafka_properties_check(options, err);
 }
 
 static int kafka_init(struct sink **out, const void *options, struct sink_host *host,

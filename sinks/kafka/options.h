@@ -39,6 +39,8 @@ extern const struct option kafka_option_rows[];
 
 /* What cannot be right whatever the brokers say. */
 int kafka_options_check(const struct kafka_sink_options *options, struct err *err);
+/* What `properties` may not say: GW_EINVAL with the reason, never with a secret. */
+int kafka_properties_check(const struct kafka_sink_options *options, struct err *err);
 
 /* Messages that may wait in the producer, by the memory option. */
 uint32_t kafka_queue_messages(const struct kafka_sink_options *options);
