@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import zlib
 
@@ -23,17 +24,27 @@ TAG = "localhost/tidegate-test"
 USER = 10001
 # Default limits and cgroups of podman fail where the hard limit on open files is low, or cgroups are mixed.
 CONF = os.path.join(lib.ROOT, "deploy/container/containers.conf")
-PODMAN = ["podman", "--root", os.path.join(FOLDER, "storage"), "--runroot", RUN, "--tmpdir", RUN + "/libpod",
-          "--storage-driver", "vfs"]
+# The second copies the image for each container; it works on any file system.
+DRIVERS = ("overlay", "vfs")
 # One time for all images: what is the same has the same layers, whatever was committed in between.
 ENVIRONMENT = dict(os.environ, SOURCE_DATE_EPOCH="1700000000",
-                   CONTAINERS_CONF=CONF, PODMAN=" ".join(PODMAN),
+                   CONTAINERS_CONF=CONF,
                    PATH=os.environ["PATH"] + ":/usr/sbin:" + os.path.join(lib.ROOT, "build/tools/usr/bin"))
+
+
+_state = {"driver": DRIVERS[0]}
+
+
+def command():
+    """podman with our storage, for the driver that works here."""
+    driver = _state["driver"]
+    return ["podman", "--root", os.path.join(FOLDER, driver), "--runroot", f"{RUN}/{driver}", "--tmpdir",
+            f"{RUN}/{driver}/libpod", "--storage-driver", driver]
 
 
 def podman(*arguments, check=True, seconds=120, **options):
     """Runs podman; with check a failure is raised with what it said."""
-    result = subprocess.run([*PODMAN, *map(str, arguments)], capture_output=True, text=True, timeout=seconds,
+    result = subprocess.run([*command(), *map(str, arguments)], capture_output=True, text=True, timeout=seconds,
                             env=ENVIRONMENT, check=False, **options)
     if check and result.returncode:
         raise AssertionError(f"podman {' '.join(map(str, arguments))}: exit code {result.returncode}\n"
@@ -58,11 +69,24 @@ def probe():
                               input=b"int main(void) { return 0; }", capture_output=True, check=False)
         if made.returncode:
             return f"no static program: {made.stderr.decode()[-300:]}"
-        ran = podman("run", "--rm", "--network=none", "--memory=64m", "--rootfs", root, "/true", check=False)
-        return f"podman runs nothing here: {ran.stderr.strip()[-300:]}" if ran.returncode else None
+        for driver in DRIVERS:
+            _state["driver"] = driver
+            # Imported and run, so that the storage is used as by the image.
+            tried = podman("import", archive(root), "localhost/tidegate-probe", check=False)
+            if tried.returncode == 0:
+                tried = podman("run", "--rm", "--network=none", "--memory=64m", "localhost/tidegate-probe", "/true",
+                               check=False)
+            if tried.returncode == 0:
+                return None
+        return f"podman runs nothing here: {tried.stderr.strip()[-300:]}"
 
 
-_state = {}
+def archive(root):
+    path = os.path.join(root, "root.tar")
+    with tarfile.open(path, "w") as file:
+        for name in ("proc", "sys", "dev", "etc", "run", "true"):
+            file.add(os.path.join(root, name), name)
+    return path
 
 
 def need():
@@ -88,7 +112,8 @@ def fingerprint():
 def build(tag=TAG):
     """deploy/container/build of the program under test; returns what it printed."""
     made = subprocess.run([os.path.join(lib.ROOT, "deploy/container/build"), "--program", lib.PROGRAM, "--tag", tag],
-                          capture_output=True, text=True, timeout=280, env=ENVIRONMENT, check=False)
+                          capture_output=True, text=True, timeout=280, check=False,
+                          env=dict(ENVIRONMENT, PODMAN=" ".join(command())))
     assert made.returncode == 0, f"deploy/container/build: {made.stdout[-1000:]}\n{made.stderr[-3000:]}"
     return made.stdout
 
@@ -105,7 +130,7 @@ def image():
             build()
             podman("tag", f"{TAG}:latest", name)
             for old in podman("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split():
-                if old not in (name, f"{TAG}:latest"):
+                if old.startswith(TAG) and old not in (name, f"{TAG}:latest"):
                     podman("rmi", old, check=False)  # one that another run still uses stays
     _state["image"] = name
     return name
