@@ -110,8 +110,10 @@ static int host_connect(struct looking *looking, const struct ch_host *host, str
     const struct audit_options *options = looking->auditing->options;
     bool own = options->clickhouse_user != NULL;
     struct buffer password = {0};
-    char *file = own ? path_of(looking->auditing, options->clickhouse_password_file)
-                     : path_of(looking->auditing, looking->options->password_file);
+    const char *given = options->clickhouse_password_file; /* as every path of a command line */
+    char *file = !own    ? path_of(looking->auditing, looking->options->password_file)
+                 : given ? mem_strdup(given)
+                         : NULL;
     char *ca_file = path_of(looking->auditing, looking->options->tls_ca_file);
     int rc = password_read(file, &password, err);
     const struct clickhouse_login login = {

@@ -4,22 +4,28 @@
 import glob
 import json
 import os
+import shutil
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
 from gateway import Gateway, wait_until  # noqa: E402
 
 
-def audit(gateway, check=0):
+def audit(gateway, *options, check=0):
     """Rows and differences."""
-    result = gateway.verb("audit", "--data", gateway.data, "--json", check=check)
+    result = gateway.verb("audit", "--data", gateway.data, "--json", *options, check=check)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return [line for line in lines if "day" in line], [line for line in lines if "differs" in line]
 
 
 def total(rows, name):
     return sum(row[name] for row in rows)
+
+
+def total_of(rows, name):
+    return sum(row["sinks"]["parquet"].get(name, 0) for row in rows)
 
 
 def filled(gateway, count=3000):
@@ -65,6 +71,42 @@ def test_a_lost_parquet_file_is_told_by_its_numbers():
         missing = sum(row["expected"] - row["found"] for row in differences)
         assert missing > 0 and missing == sum(
             row["sinks"]["parquet"]["confirmed"] - row["sinks"]["parquet"]["stored"] for row in rows)
+
+
+def test_a_file_that_stands_twice_is_told():
+    with Gateway() as gateway:
+        filled(gateway)
+        gateway.stop()
+        path = sorted(glob.glob(os.path.join(gateway.data, "parquet", "*", "*.parquet")))[0]
+        head, first, last, tail = os.path.basename(path).split("-")
+        # The same rows under a name that seems to cover one message more.
+        shutil.copy(path, os.path.join(os.path.dirname(path), "-".join((head, first, f"{int(last) + 1:0{len(last)}d}",
+                                                                         tail.replace("g", "r", 1)))))
+        rows, differences = audit(gateway, check=65)
+        assert {row["differs"] for row in differences} == {"has twice"}, differences
+        assert sum(row["found"] - row["expected"] for row in differences) == total_of(rows, "repeated") > 0
+        assert total_of(rows, "missing") == 0
+
+
+def test_days_that_the_sink_no_longer_keeps_are_no_loss():
+    with Gateway() as gateway:
+        gateway.start()
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        for day in ("2026-01-05", "2026-02-06", today):
+            gateway.publish("v1/aqua/d1/json", json.dumps({"time": f"{day}T00:00:01Z", "volume.total": 5}).encode(), "-q", "1")
+        gateway.settled(messages=3)
+        gateway.stop()
+        day = os.path.join(gateway.data, "parquet", "dt=2026-01-05")
+        shutil.rmtree(day)
+        path = os.path.join(gateway.folder, "kept.yaml")
+        text = gateway.verb("validate", "--embedded", check=0).stdout.decode()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace("type: parquet", "type: parquet\n    keep: 30d"))
+        _, differences = audit(gateway, check=65)
+        assert [(row["first_seq"], row["last_seq"]) for row in differences] == [(1, 1)], differences
+        rows, differences = audit(gateway, "--config", path)
+        assert differences == [] and total_of(rows, "expired") == 1, (rows, differences)
+        assert total_of(rows, "stored") == 2, rows
 
 
 def test_beside_a_running_gateway_under_load_nothing_differs():

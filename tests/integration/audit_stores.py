@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import gateway as lib  # noqa: E402
 import kafka_gateway  # noqa: E402
-from clickhouse import ClickHouse  # noqa: E402
+from clickhouse import PASSWORD, ClickHouse  # noqa: E402
 from clickhouse_gateway import both  # noqa: E402
 from gateway import Skip, wait_until  # noqa: E402
 from kafka import Kafka, copy_records, kafka_missing, reading  # noqa: E402
@@ -179,6 +179,30 @@ def test_what_the_store_no_longer_keeps_is_no_loss():
         rows, differences, remarks = audit(gateway, check=69)
         assert differences == [] and remarks[0]["sink"] == "clickhouse" and "stored" not in rows[0]["sinks"]["clickhouse"]
         assert audit(gateway, "--logs-only")[1] == []
+
+
+def test_the_user_who_inserts_may_not_ask_and_another_may():
+    with ClickHouse("26.7") as server:
+        server.create_tables()
+        with ReplayGateway({**sink_of(server), "user": "gateway", "password_file": "secret"}) as gateway:
+            secret = os.path.join(gateway.folder, "secret")
+            with open(secret, "w", encoding="utf-8") as file:
+                file.write(PASSWORD + "\n")
+            os.chmod(secret, 0o600)
+            gateway.start()
+            gateway.publish_meters(1, 3)
+            gateway.settled(messages=3)
+            _, _, remarks = audit(gateway, check=69)
+            assert "--clickhouse-user" in remarks[0]["not_asked"], remarks
+            rows, differences, _ = audit(gateway, "--clickhouse-user", "reader", "--clickhouse-password-file", secret)
+            demand_equal(rows, differences, "clickhouse")
+            # Without a configuration, as `run --clickhouse`; the sink `nothing` is not known to it.
+            result = gateway.verb("audit", "--data", gateway.data, "--clickhouse", server.url(), check=69)
+            assert b"sink nothing could not be asked" in result.stderr, result
+            assert b"clickhouse       acme" in result.stdout and b"DIFFERS" not in result.stdout, result.stdout
+            both_given = gateway.verb("audit", "--data", gateway.data, "--clickhouse", server.url(), "--config",
+                                      configuration(gateway), check=2)
+            assert b"--config" in both_given.stderr or b"clickhouse" in both_given.stderr, both_given
 
 
 # ---- Kafka ----
