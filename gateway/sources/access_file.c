@@ -115,6 +115,11 @@ static int lines_read(struct password_file *file, struct bytes text, struct err 
 {
     struct bytes line;
     int rc = 0;
+    /* Of a line that is cut off, what narrows a user may be missing. */
+    if (text.size && text.data[text.size - 1] != '\n')
+        return err_set(err, GW_EINVAL,
+                       "%s: its last line has no end: it was cut off, or somebody is writing it",
+                       file->path);
     while (rc == 0 && credential_line(&text, &line))
         rc = line_read(file, line, err);
     if (rc == 0 && file->users == 0)

@@ -7,7 +7,8 @@
  * HASH is a form of password.h. `client` is what the user's MQTT client ids must look like (`*`: any run
  * of characters); without it any will do. `topic` narrows where the vendor may publish for this user,
  * and never widens it; without one the vendor's topics hold. Blanks and % in a value are %20 and %25.
- * mosquitto_passwd reads and keeps such lines, too, but for the one it changes.
+ * mosquitto_passwd reads and keeps such lines, too, but for the one it changes. The last line ends, too: a
+ * file that does not was cut off.
  *
  * Reading is pure. Editing is one thread's, and locks out other programs of ours.
  */

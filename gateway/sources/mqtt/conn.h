@@ -163,6 +163,9 @@ static inline bool conn_blocked(const struct conn *conn)
 bool conn_admit(struct conn *conn);
 /* It has logged in. False: its vendor has too many, and it is closed. */
 bool conn_admit_vendor(struct conn *conn);
+/* Write down that it may not publish there. */
+void conn_audit_refusal(const struct conn *conn, struct bytes client, struct bytes topic,
+                        const char *why);
 /* It is closed: for its vendor it no longer counts. */
 void conn_leave_vendor(struct conn *conn);
 /* It is gone. */

@@ -40,24 +40,28 @@ static void take_grant(struct conn *conn, const struct packet_connect *connect,
         conn->user = bytes_strdup(connect->user);
 }
 
-static bool take_will(struct conn *conn, const struct packet_connect *connect)
+/* A will is a PUBLISH that comes later: what it may not be is told at once. */
+static enum close_reason will_refused(struct conn *conn, const struct packet_will *will)
+{
+    enum publish_rejected why;
+    const struct access_grant *grant = &conn->grant->grant;
+    uint64_t size = will->payload.size + will->properties.size;
+    if (size > (uint64_t)conn->loop->shared->options->will_bytes_max ||
+        (grant->quota.payload_bytes && will->payload.size > grant->quota.payload_bytes))
+        return CLOSE_QUOTA;
+    if (!access_levels_fit(&grant->quota, will->topic))
+        return CLOSE_TOPIC_INVALID;
+    return conn_topic_allowed(conn->loop, grant, will->topic, &why) ? 0 : CLOSE_NOT_AUTHORISED;
+}
+
+static bool take_will(struct conn *conn, const struct packet_connect *connect, struct bytes id)
 {
     if (!connect->has_will)
         return true;
-    enum publish_rejected why;
-    const struct access_quota *quota = &conn->grant->grant.quota;
-    uint64_t size = connect->will.payload.size + connect->will.properties.size;
-    if (size > (uint64_t)conn->loop->shared->options->will_bytes_max ||
-        (quota->payload_bytes && connect->will.payload.size > quota->payload_bytes)) {
-        conn_close(conn, CLOSE_QUOTA);
-        return false;
-    }
-    if (!access_levels_fit(quota, connect->will.topic)) {
-        conn_close(conn, CLOSE_TOPIC_INVALID);
-        return false;
-    }
-    if (!conn_topic_allowed(conn->loop, &conn->grant->grant, connect->will.topic, &why)) {
-        conn_close(conn, CLOSE_NOT_AUTHORISED);
+    enum close_reason reason = will_refused(conn, &connect->will);
+    if (reason) {
+        conn_audit_refusal(conn, id, connect->will.topic, "its will");
+        conn_close(conn, reason);
         return false;
     }
     conn->will = will_new(connect, &conn->grant->grant);
@@ -124,7 +128,7 @@ static void enter(struct conn *conn, const struct packet_connect *connect, struc
                   const struct access_grant *grant)
 {
     take_grant(conn, connect, grant);
-    if (!take_will(conn, connect))
+    if (!take_will(conn, connect, id))
         return;
     agree_keep_alive(conn, connect->keep_alive_s);
     agree_expiry(conn, connect);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How many connections there may be: of all that have not logged in, of one address, of one vendor.
- * Separate from conn.c because the address may become known late (PROXY protocol). Loop thread.
+ * How many connections there may be: of all that have not logged in, of one address, of one vendor; and
+ * what is written down of one that is refused. Separate from conn.c because the address may become known late (PROXY protocol). Loop thread.
  */
 #include "sources/mqtt/conn.h"
 #include "sources/mqtt/hosts.h"
@@ -65,4 +65,18 @@ void conn_uncount(struct conn *conn)
     if (conn->unnamed)
         atomic_fetch_sub(&shared->unnamed, 1);
     conn->counted = conn->unnamed = false;
+}
+
+void conn_audit_refusal(const struct conn *conn, struct bytes client, struct bytes topic,
+                        const char *why)
+{
+    struct bytes vendor = bytes_text(conn->grant->grant.vendor);
+    audit_log_add(access_audit(conn->loop->shared->access),
+                  &(struct audit_entry){.what = AUDIT_PUBLISH,
+                                        .result = AUDIT_REFUSED,
+                                        .who = conn->user ? bytes_text(conn->user) : vendor,
+                                        .client = client,
+                                        .from = conn->peer,
+                                        .object = topic,
+                                        .why = why});
 }

@@ -79,17 +79,8 @@ static void audit_refusal(struct conn *conn, struct bytes topic, const char *why
 {
     if (conn->refused < UINT16_MAX)
         conn->refused++;
-    if (conn->refused & (conn->refused - 1))
-        return;
-    struct bytes vendor = bytes_text(conn->grant->grant.vendor);
-    audit_log_add(access_audit(conn->loop->shared->access),
-                  &(struct audit_entry){.what = AUDIT_PUBLISH,
-                                        .result = AUDIT_REFUSED,
-                                        .who = conn->user ? bytes_text(conn->user) : vendor,
-                                        .client = session_client(conn->session),
-                                        .from = conn->peer,
-                                        .object = topic,
-                                        .why = why});
+    if ((conn->refused & (conn->refused - 1)) == 0)
+        conn_audit_refusal(conn, session_client(conn->session), topic, why);
 }
 
 /* What no waiting would mend. */
