@@ -184,12 +184,14 @@ int drain_admin_show(void *arg, const struct admin_request *request, struct buff
 int drain_admin_begin(void *arg, const struct admin_request *request, struct buffer *body)
 {
     struct gateway *gateway = arg;
-    (void)request;
     if (gateway->stopping) {
         buffer_add_text(body, "the gateway stops\n");
         return 503;
     }
-    struct audit_entry entry = {.what = AUDIT_DRAIN, .why = "asked for"};
+    struct audit_entry entry = {.what = AUDIT_DRAIN,
+                                .who = bytes_text(admin_who(request)),
+                                .from = admin_from(request),
+                                .why = "asked for"};
     char now[CLOCK_TEXT_SIZE];
     char *path = drain_path(gateway->paths.data);
     char *text =

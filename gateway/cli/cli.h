@@ -84,6 +84,7 @@ struct cli_command {
 struct cli_ask {
     char *ca_file, *token_file;
     bool tls;             /* --admin https://... */
+    bool any_name;        /* its certificate is ca_file itself, whatever name it has */
     bool any_certificate; /* of our own machine, by a probe that hears only yes or no */
 };
 extern struct cli_ask cli_ask;

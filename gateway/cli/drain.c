@@ -11,13 +11,14 @@
 #include "base/clock.h"
 #include "base/disk.h"
 #include "cli/answer.h"
+#include "cli/beside.h"
 #include "cli/cli.h"
 #include "drain.h"
 
 enum { ASK_MS = 10000, LOOK_MS = 300, UNREACHABLE_MAX = 3 };
 
 struct drain_options {
-    char *admin, *data;
+    char *admin, *config, *data;
     int64_t timeout_ms;
     bool if_leaving, undo;
 };
@@ -27,8 +28,13 @@ static const struct option drain_rows[] = {
     {.name = "admin",
      .type = OPTION_ADDRESS,
      .offset = AT(admin),
-     .def = "127.0.0.1:9464",
-     .help = "Of the gateway."},
+     .help =
+         "Of the gateway; default what the configuration says, with its certificate and the first "
+         "of its tokens, else " BESIDE_ADMIN "."},
+    {.name = "config",
+     .type = OPTION_PATH,
+     .offset = AT(config),
+     .help = "Its configuration file; default " BESIDE_CONFIG " where that is there."},
     {.name = "timeout",
      .type = OPTION_DURATION,
      .offset = AT(timeout_ms),
@@ -161,11 +167,13 @@ static int begun(struct http *http)
 
 static int drain(const struct drain_options *options)
 {
-    struct http *http = http_new(options->admin);
+    char *admin = beside_find(options->admin, options->config, true);
+    struct http *http = http_new(admin);
     int code = options->if_leaving ? begun(http) : begin(http);
     if (code == CLI_GO)
         code = wait_until_done(http, options->timeout_ms);
     http_free(http);
+    free(admin);
     return code;
 }
 

@@ -3,20 +3,13 @@
  * `tidegate healthcheck`: what a container's HEALTHCHECK and a probe run. One question, one line, an
  * exit code; it finds the gateway beside it without options.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/disk.h"
-#include "base/yaml.h"
+#include "cli/beside.h"
 #include "cli/cli.h"
 #include "cli/http.h"
-
-#define CONFIG_USUAL "/etc/tidegate/tidegate.yaml"
-#define ADMIN_USUAL  "127.0.0.1:9464"
-
-enum { CONFIG_BYTES_MAX = 16 << 20 };
 
 struct healthcheck_options {
     char *admin, *config;
@@ -29,11 +22,11 @@ static const struct option healthcheck_rows[] = {
     {.name = "admin",
      .type = OPTION_ADDRESS,
      .offset = AT(admin),
-     .help = "Of the gateway; default what the configuration says, else " ADMIN_USUAL "."},
+     .help = "Of the gateway; default what the configuration says, else " BESIDE_ADMIN "."},
     {.name = "config",
      .type = OPTION_PATH,
      .offset = AT(config),
-     .help = "Its configuration file; default " CONFIG_USUAL " where that is there."},
+     .help = "Its configuration file; default " BESIDE_CONFIG " where that is there."},
     {.name = "ready",
      .type = OPTION_BOOL,
      .offset = AT(ready),
@@ -65,50 +58,13 @@ static const struct cli_command healthcheck_command = {
         "the start asks this until it is a yes, and only then do others begin.\n",
 };
 
-/* ---- where it is ---- */
-
-/* `admin.listen` of the file; null when it does not say, or cannot be read. Whether the rest of the file
- * is right is another question, which the gateway answered when it took it. Owned. */
-static char *configured(const char *path)
-{
-    struct buffer text = {0}, errors = {0};
-    struct yaml yaml = {0};
-    char *listen = NULL;
-    char real[PATH_MAX]; /* mounted configurations are symbolic links */
-    if (realpath(path, real) && disk_read_file(&disk_real, real, CONFIG_BYTES_MAX, &text) == 0 &&
-        yaml_parse(&yaml, buffer_bytes(&text), path, &errors) == 0 && yaml.root &&
-        yaml.root->kind == YAML_MAPPING) {
-        const struct yaml_node *admin = yaml_find(yaml.root, "admin");
-        bool mapping = admin && admin->kind == YAML_MAPPING;
-        const struct yaml_node *at = mapping ? yaml_find(admin, "listen") : NULL;
-        /* A probe sends nothing and hears yes or no: whose certificate it is matters not. */
-        if (mapping && !yaml_is_null(yaml_find(admin, "certificate_file")))
-            cli_ask.tls = cli_ask.any_certificate = true;
-        if (at && at->kind == YAML_SCALAR && at->size)
-            listen = mem_strdup(at->text);
-    }
-    yaml_fini(&yaml);
-    buffer_fini(&errors);
-    buffer_fini(&text);
-    return listen;
-}
-
-static char *admin_find(const struct healthcheck_options *options)
-{
-    char *listen = options->admin ? mem_strdup(options->admin)
-                                  : configured(options->config ? options->config : CONFIG_USUAL);
-    char *admin = http_reachable(listen ? listen : ADMIN_USUAL);
-    free(listen);
-    return admin;
-}
-
 /* ---- verb ---- */
 
 static int ask(const struct healthcheck_options *options)
 {
     const char *path = options->live ? "/healthz" : "/readyz";
     const char *yes = options->live ? "live" : "ready";
-    char *admin = admin_find(options);
+    char *admin = beside_find(options->admin, options->config, false);
     struct http *http = http_new(admin);
     struct buffer body = {0};
     struct err err;

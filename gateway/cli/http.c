@@ -97,6 +97,8 @@ static void secure(struct http *http)
     curl_easy_setopt(http->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (cli_ask.ca_file)
         curl_easy_setopt(http->curl, CURLOPT_CAINFO, cli_ask.ca_file);
+    if (cli_ask.any_name)
+        curl_easy_setopt(http->curl, CURLOPT_SSL_VERIFYHOST, 0L);
     if (cli_ask.any_certificate && cli_ask.token_file == NULL) {
         curl_easy_setopt(http->curl, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(http->curl, CURLOPT_SSL_VERIFYHOST, 0L);

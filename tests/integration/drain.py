@@ -4,6 +4,7 @@
 told to go elsewhere, and it does not come back by itself."""
 import glob
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +146,45 @@ def test_a_hook_of_a_restart_does_not_wait_where_nobody_leaves():
         assert b"no drain was begun" in result.stdout
         assert gateway.get("/readyz")[0] == 200
     gateway.admin_verb("drain", "--if-leaving", check=69)
+
+
+SECURE = """
+data: {data}
+anonymous: loopback
+mqtt: {{listen: "127.0.0.1:{port}"}}
+admin: {{listen: "127.0.0.1:{admin}", certificate_file: admin.crt, key_file: admin.key, token_file: tokens}}
+routes:
+  - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
+sinks:
+  - {{type: parquet}}
+"""
+
+
+def test_inside_a_container_address_certificate_and_token_come_from_the_configuration():
+    if not shutil.which("openssl"):
+        raise Skip("no openssl: deploy/setup --tests installs it")
+    with Gateway(config=SECURE) as gateway:
+        for name in ("admin", "other"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                            "-subj", "/CN=tidegate-admin", "-keyout", f"{gateway.folder}/{name}.key", "-out", f"{gateway.folder}/{name}.crt"],
+                           check=True, capture_output=True, timeout=60)
+            os.chmod(f"{gateway.folder}/{name}.key", 0o600)
+        tokens = os.path.join(gateway.folder, "tokens")
+        with open(tokens, "w", encoding="ascii") as file:
+            file.write("operator operate " + "0123456789abcdef" * 4 + "\n")
+        os.chmod(tokens, 0o600)
+        config = os.path.join(gateway.folder, "tidegate.yaml")
+        gateway.start(ready=False)
+        wait_until("a probe says yes", lambda: os.path.exists(config) and gateway.verb(
+            "healthcheck", "--config", config).returncode == 0, 60)
+        # Somebody else's certificate gets no token of ours.
+        other = os.path.join(gateway.folder, "other.yaml")
+        with open(config, encoding="utf-8") as file, open(other, "w", encoding="utf-8") as copy:
+            copy.write(file.read().replace("admin.crt", "other.crt"))
+        gateway.verb("drain", "--if-leaving", "--config", other, check=69)
+        gateway.verb("drain", "--if-leaving", "--config", config, check=0)
+        assert b"nothing is left" in gateway.verb("drain", "--config", config, check=0).stdout
+        assert gateway.process.wait(60) == 0
 
 
 BROKER = """brokers:

@@ -143,8 +143,8 @@ def test_the_configuration_is_valid_with_the_secrets_that_are_mounted():
             for name in ("tls", "admin-tls"):
                 certificate(f"{folder}/secrets/{name}")
             os.makedirs(f"{folder}/secrets/admin-token")
-            with open(f"{folder}/secrets/admin-token/token", "w", encoding="ascii") as file:
-                file.write("0123456789abcdef0123456789abcdef\n")
+            with open(f"{folder}/secrets/admin-token/tokens", "w", encoding="ascii") as file:
+                file.write(f"operator operate {'0123456789abcdef' * 4}\nprometheus metrics {'fedcba9876543210' * 4}\n")
             os.chmod(file.name, 0o600)
             run(lib.PROGRAM, "vendor", "add", "--data", f"{folder}/secrets", "--generate", "aqua")  # as the README does
             config = os.path.join(folder, "tidegate.yaml")
