@@ -140,7 +140,7 @@ static int on_put(void *arg, struct bytes in, struct err *err)
 {
     struct export *export = arg;
     if (export->fd < 0) {
-        if (fwrite(in.data, 1, in.size, stdout) != in.size)
+        if (in.size && fwrite(in.data, 1, in.size, stdout) != in.size)
             return err_set(err, GW_EIO, "standard output: %s", strerror(errno));
         return 0;
     }

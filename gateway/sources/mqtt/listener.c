@@ -88,14 +88,16 @@ static int listener_start(struct source *source, struct err *err)
 {
     struct listener *listener = (struct listener *)source;
     const struct listener_options *options = listener->shared.options;
-    int status = 0;
+    int status = 0, port = 0, tls_port = 0;
     for (unsigned i = 0; i < listener->loop_count && status == 0; i++) {
         struct loop *loop = listener->loops[i];
         if (options->listen)
-            status = loop_listen(loop, false, options->listen, &listener->port, err);
+            status = loop_listen(loop, false, options->listen, &port, err);
         if (status == 0 && options->tls.listen)
-            status = loop_listen(loop, true, options->tls.listen, &listener->tls_port, err);
+            status = loop_listen(loop, true, options->tls.listen, &tls_port, err);
     }
+    listener->port = port;
+    listener->tls_port = tls_port;
     if (status == 0)
         status = login_pool_start(listener->shared.logins, (unsigned)options->login_threads, err);
     if (status)
@@ -110,9 +112,9 @@ static int listener_start(struct source *source, struct err *err)
     }
     log_event(LOG_INFO, "mqtt_listening",
               "address=%s port=%d tls_address=%s tls_port=%d loops=%u connections_max=%llu",
-              options->listen ? options->listen : "none", listener->port,
-              options->tls.listen ? options->tls.listen : "none", listener->tls_port,
-              listener->loop_count, (unsigned long long)listener->shared.connections_max);
+              options->listen ? options->listen : "none", port,
+              options->tls.listen ? options->tls.listen : "none", tls_port, listener->loop_count,
+              (unsigned long long)listener->shared.connections_max);
     return 0;
 }
 

@@ -16,7 +16,7 @@ struct listener {
     struct shared shared;
     struct loop **loops;
     unsigned loop_count;
-    int port, tls_port; /* 0: none */
+    _Atomic int port, tls_port; /* 0: none; any thread, also before start is over */
     void (*closed)(void *arg);
     void *closed_arg;
 };

@@ -609,6 +609,7 @@ int paho_worker_main(void)
     pthread_cond_init(&worker.changed, &monotonic);
     if (pthread_create(&waiter, NULL, lifeline, &worker))
         return EXIT_CODE_FAILED;
+    pthread_detach(waiter);
     lives(&worker);
     /* No tidying: Paho's threads may still be at work, and the file is whole at any moment. */
     _exit(EXIT_CODE_OK);
