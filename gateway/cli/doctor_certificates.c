@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <openssl/err.h>
 #include <openssl/x509.h>
 
 #include "base/clock.h"
@@ -62,6 +63,62 @@ static void secret_tell(struct doctor *doctor, const char *about, const char *na
                     "%s %s: everybody on this machine may read it", name, path);
 }
 
+/* Of the options of one struct, the file of that name; null: none. */
+static const char *path_of(const struct option *rows, const void *target, const char *name)
+{
+    const struct option *row = rows ? option_find(rows, name) : NULL;
+    return row ? *(char *const *)(const void *)((const char *)target + row->offset) : NULL;
+}
+
+/* Does our key belong to our certificate? Where it has a pass phrase nobody can tell here. */
+static void pair_tell(struct doctor *doctor, const char *about, const char *certificate,
+                      const char *key)
+{
+    struct tls_file_place places[] = {{&disk_real, "certificate", certificate},
+                                      {&disk_real, "key", key}};
+    struct buffer texts[2] = {{0}, {0}};
+    STACK_OF(X509) *chain = NULL;
+    EVP_PKEY *ours = NULL;
+    int64_t ends_ms;
+    struct err err;
+    /* What cannot be read was told already, but for the key itself. */
+    if (tls_file_text(&places[0], &texts[0], &err) == 0 &&
+        tls_file_text(&places[1], &texts[1], &err) == 0 &&
+        tls_file_certificates(&places[0], buffer_bytes(&texts[0]), &chain, &ends_ms, &err) == 0) {
+        int rc = tls_file_key(&places[1], buffer_bytes(&texts[1]), &ours, &err);
+        if (rc == 0 && X509_check_private_key(sk_X509_value(chain, 0), ours) != 1)
+            rc = err_set(&err, GW_EINVAL, "the key %s does not belong to the certificate %s", key,
+                         certificate);
+        if (rc)
+            doctor_tell(doctor, DOCTOR_ERROR, about,
+                        "put the key there that the certificate was made for", "%s", err.text);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(ours);
+    sk_X509_pop_free(chain, X509_free);
+    for (int i = 0; i < 2; i++) {
+        if (texts[i].size)
+            explicit_bzero(texts[i].data, texts[i].size);
+        buffer_fini(&texts[i]);
+    }
+}
+
+static void pairs_look(struct doctor *doctor, const char *about, const struct option *rows,
+                       const void *target)
+{
+    static const char *const names[][3] = {
+        {"certificate_file", "key_file", "key_password_file"},
+        {"tls_certificate_file", "tls_key_file", "tls_key_password_file"},
+    };
+    for (size_t i = 0; i < array_count(names); i++) {
+        const char *certificate = path_of(rows, target, names[i][0]);
+        const char *key = path_of(rows, target, names[i][1]);
+        const char *phrase = path_of(rows, target, names[i][2]);
+        if (certificate && key && (phrase == NULL || *phrase == '\0'))
+            pair_tell(doctor, about, certificate, key);
+    }
+}
+
 /* Certificates and secrets among the options of one struct. Paths are as they can be opened, but for those
  * below the data folder. */
 static void rows_look(struct doctor *doctor, const char *about, const struct option *rows,
@@ -79,6 +136,7 @@ static void rows_look(struct doctor *doctor, const char *about, const struct opt
                  ends_with(row->name, "token_file"))
             secret_tell(doctor, about, row->name, path);
     }
+    pairs_look(doctor, about, rows, target);
 }
 
 void doctor_certificates(struct doctor *doctor)

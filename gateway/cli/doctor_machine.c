@@ -20,6 +20,7 @@ enum {
     BASE_BYTES = 48 << 20,        /* program, libraries, stacks, buffers of loops */
     ROW_BYTES = 130,              /* of a reading in an open unit */
     SERIES_BYTES = 100,           /* of one remembered */
+    LOGIN_BYTES = 64 << 20,       /* of a password that is checked */
     CONNECTION_BYTES = 1024,      /* plain and idle */
     CONNECTION_TLS_BYTES = 17408, /* likewise, over TLS */
 };
@@ -118,6 +119,7 @@ static uint64_t budgets(const struct config *config)
         BASE_BYTES + 2 * config->journal.memory_bytes +
         (uint64_t)config->decode.meters_max * SERIES_BYTES +
         connections * (config->mqtt.tls.listen ? CONNECTION_TLS_BYTES : CONNECTION_BYTES);
+    bytes += (uint64_t)config->mqtt.login_threads * LOGIN_BYTES;
     for (size_t i = 0; i < config->sink_count; i++)
         bytes += sink_budget(&config->sinks[i]);
     for (size_t i = 0; i < config->broker_count; i++)

@@ -70,7 +70,7 @@ def panel_queries():
     for name, dashboard in dashboards().items():
         for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
-                text = target["expr"].replace("$__rate_interval", "10s")
+                text = target["expr"].replace("$__rate_interval", "20s")
                 text = text.replace("$instance", ".*").replace("$sink", ".*").replace("$vendor", "aqua")
                 assert "$" not in text, text
                 yield f"{name}: {panel['title']}", text

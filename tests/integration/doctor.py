@@ -111,6 +111,26 @@ def test_certificates_that_are_over_end_soon_or_are_none_are_told():
                 assert found(findings, level, "sink clickhouse", *words), (path, told(findings))
 
 
+def test_a_key_that_is_not_the_certificates_and_one_that_all_may_read_are_told():
+    more = """sinks: [{{type: discard}}]
+brokers: [{{name: away, url: "mqtts://127.0.0.1:1", topics: ["v1/#"], tls_certificate_file: "%s", tls_key_file: "%s"}}]
+"""
+    with Doctor() as doctor:
+        authority = Authority(os.path.join(doctor.folder, "ca"))
+        one, other = authority.issue("one"), authority.issue("other")
+        with Doctor(more % (one.certificate, other.key)) as wrong:
+            findings = wrong.look(code=1)
+            assert found(findings, "error", "broker away", "does not belong", "made for"), told(findings)
+        with Doctor(more % (one.certificate, one.key)) as right:
+            findings = right.look(code=1)  # nobody serves there
+            assert found(findings, "error", "broker away", "mqtts://127.0.0.1:1"), told(findings)
+            assert not found(findings, "error", "broker away", "does not belong"), told(findings)
+        os.chmod(one.key, 0o644)
+        with Doctor(more % (one.certificate, one.key)) as open_to_all:
+            findings = open_to_all.look(code=1)
+            assert found(findings, "error", "configuration", "others may read", "chmod"), told(findings)
+
+
 def test_a_listener_whose_certificate_is_over_is_an_error_of_the_configuration():
     more = """sinks: [{{type: parquet}}]
 tls: {{listen: "127.0.0.1:0", certificate_file: "{folder}/over.pem", key_file: "{folder}/ca/ca.key"}}

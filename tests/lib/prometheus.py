@@ -23,7 +23,7 @@ def program(name):
 
 
 class Prometheus:
-    """Scrapes `targets` (host:port) as the job tidegate each second, with the rules of deploy/; `more` are further
+    """Scrapes `targets` (host:port) as the job tidegate every two seconds, with the rules of deploy/; `more` are further
     entries of scrape_configs, which come under the same job."""
 
     def __init__(self, targets, more=()):
@@ -32,7 +32,7 @@ class Prometheus:
         self.log_path = os.path.join(self.folder, "log")
         config = os.path.join(self.folder, "prometheus.yml")
         with open(config, "w", encoding="utf-8") as file:
-            json.dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            json.dump({"global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
                        "rule_files": [RULES],
                        "scrape_configs": [{"job_name": "tidegate", "static_configs": [{"targets": targets}]},
                                           *[dict(one, relabel_configs=[{"target_label": "job",
