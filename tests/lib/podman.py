@@ -22,6 +22,24 @@ FOLDER = os.path.join(lib.ROOT, "build/container")
 RUN = f"/tmp/tidegate-podman-{zlib.crc32(FOLDER.encode()):08x}"
 TAG = "localhost/tidegate-test"
 USER = 10001
+ADD_VENDOR = ("vendor", "add", "acme", "--config", "/etc/tidegate/tidegate.yaml", "--generate")
+# Small segments, so that kills also meet rotation; files every 0.3 s, so that they meet Parquet.
+CONFIG = """
+data: {data}
+anonymous: loopback
+timezone: "+08:00"
+mqtt: {{listen: "127.0.0.1:{port}"}}
+admin: {{listen: "127.0.0.1:{admin}"}}
+journal: {{segment_size: 4MiB, reserve: 16MiB}}
+routes:
+  - {{topic: "v1/{{vendor}}/{{device}}/json", codec: json}}
+  - {{topic: "v1/{{vendor}}/{{device}}/cjt188", codec: cjt188}}
+  - {{topic: "v1/{{vendor}}/json", codec: json}}
+  - {{topic: "v1/{{vendor}}/cjt188", codec: cjt188}}
+sinks:
+  - type: parquet
+    flush_age: 300ms
+"""
 # Default limits and cgroups of podman fail where the hard limit on open files is low, or cgroups are mixed.
 CONF = os.path.join(lib.ROOT, "deploy/container/containers.conf")
 # The second copies the image for each container; it works on any file system.
