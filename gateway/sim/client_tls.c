@@ -57,7 +57,7 @@ static void name_expect(SSL *ssl, const char *host)
         gw_assert(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
     } else {
         gw_assert(SSL_set1_host(ssl, host) == 1);
-        SSL_set_tlsext_host_name(ssl, host);
+        SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)host);
     }
 }
 

@@ -14,8 +14,10 @@
 #include "base/clock.h"
 
 enum {
-    UPDATES_MAX = 16
-}; /* post-handshake messages in a second: one KeyUpdate is for 16 M records */
+    /* Steps of the handshake protocol in a second, after the handshake: a KeyUpdate, which is for 16
+     * million records, takes up to four. */
+    UPDATES_MAX = 64,
+};
 
 /* ---- the BIO ---- */
 
@@ -25,6 +27,7 @@ static int on_bio_read(BIO *bio, char *out, size_t size, size_t *taken)
     BIO_clear_retry_flags(bio);
     *taken = size < io->in.size ? size : io->in.size;
     if (*taken == 0) {
+        io->wanted = size;
         BIO_set_retry_read(bio);
         return 0;
     }
@@ -214,6 +217,10 @@ size_t tls_read(struct tls *tls, uint8_t *out, size_t size)
                 fail_by_error(tls);
         }
     }
+    /* Between two records it asks for a header (RFC 8446, 5.1); within one for what is missing, which
+     * may be as much, but then it has some of it. */
+    bool within = tls->io->wanted != SSL3_RT_HEADER_LENGTH || SSL_has_pending(tls->ssl);
+    tls->unfinished = tls->state == TLS_OPEN && within;
     return total;
 }
 
@@ -242,7 +249,7 @@ void tls_end(struct tls *tls)
 
 bool tls_unfinished(const struct tls *tls)
 {
-    return SSL_has_pending(tls->ssl) == 1;
+    return tls->unfinished;
 }
 
 void tls_calm(struct tls *tls)

@@ -15,6 +15,7 @@ struct conn;
 /* Of the connection at hand; `in` is used up by every call that reads. */
 struct tls_io {
     struct bytes in;   /* from the socket; borrowed */
+    size_t wanted;     /* bytes that OpenSSL asked for when `in` was used up */
     struct buffer out; /* for the socket; whoever called sends it and clears it */
 };
 
@@ -32,6 +33,7 @@ struct tls {
     bool open;       /* the handshake was finished, whatever came then */
     uint8_t state;   /* enum tls_state */
     uint8_t reason;  /* enum tls_reason, when FAILED */
+    bool unfinished; /* a record is begun and not whole */
     uint8_t updates; /* post-handshake messages since tls_calm */
     char *vendor;    /* that its certificate names; null: none */
 };

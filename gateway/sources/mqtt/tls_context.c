@@ -154,7 +154,7 @@ static int protocol_set(SSL_CTX *ssl, const struct tls_options *options, struct 
     SSL_CTX_set_verify_depth(ssl, CHAIN_DEPTH_MAX);
     if (SSL_CTX_set_cipher_list(ssl, options->ciphers ? options->ciphers : CIPHERS_USUAL) != 1)
         return openssl_fail(err, "ciphers");
-    if (SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") != 1)
+    if (SSL_CTX_set1_groups_list(ssl, (char[]){"X25519:P-256:P-384"}) != 1)
         return openssl_fail(err, "groups");
     return 0;
 }
