@@ -23,7 +23,7 @@ const struct audit_word audit_whats[AUDIT_WHATS] = {
                               "was refused"},
     [AUDIT_REPLAY] = {"replay", "a replay began, was stopped, or ended"},
     [AUDIT_VENDOR] = {"vendor", "a user was added, changed or disabled"},
-    [AUDIT_LANE] = {"lane", "a cursor was dropped"},
+    [AUDIT_LANE] = {"lane", "a cursor was dropped, or the journal set aside"},
     [AUDIT_DRAIN] = {"drain", "the gateway was told to drain"},
 };
 

@@ -32,7 +32,7 @@ enum audit_what {
     AUDIT_ADMIN,  /* a request to the admin interface that changes something, or is refused */
     AUDIT_REPLAY, /* begun, stopped, ended */
     AUDIT_VENDOR, /* a user was added, changed, disabled by `tidegate vendor` */
-    AUDIT_LANE,   /* a cursor was dropped */
+    AUDIT_LANE,   /* a cursor was dropped, or the journal set aside */
     AUDIT_DRAIN,
     AUDIT_WHATS,
 };

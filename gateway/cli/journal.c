@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/folder.h"
 #include "cli/journal_export.h"
+#include "cli/note.h"
 #include "cli/payload.h"
 #include "journal/rawlog.h"
 #include "model/batch.h"
@@ -252,6 +253,7 @@ static int new_identity(const struct cli_command *command,
     int rc = data_renew(&disk_real, options->data, &where, &err);
     if (rc)
         return cli_fail(command->name, EXIT_CODE_FAILED, "%s", err.text);
+    note_done(NULL, options->data, AUDIT_LANE, options->data, command->name);
     printf("The journal was set aside in %.*s; the next start makes a new one.\n", (int)where.size,
            (const char *)where.data);
     buffer_fini(&where);

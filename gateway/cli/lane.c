@@ -14,6 +14,7 @@
 
 #include "cli/answer.h"
 #include "cli/folder.h"
+#include "cli/note.h"
 #include "cli/status_summary.h"
 #include "config/config.h"
 
@@ -250,8 +251,10 @@ static int drop_checked(const struct cli_command *command, const struct lane_ver
         code = ask(command, options, file->name);
     if (code == CLI_GO && files_remove(file, folder, &err))
         code = cli_fail(command->name, EXIT_CODE_FAILED, "%s", err.text);
-    if (code == CLI_GO)
+    if (code == CLI_GO) {
+        note_done(NULL, options->data, AUDIT_LANE, file->name, command->name);
         told(file, held, locked);
+    }
     free(folder);
     return code == CLI_GO ? EXIT_CODE_OK : code;
 }

@@ -6,14 +6,13 @@
 #include "cli/vendor.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/audit_log.h"
 #include "base/log.h"
+#include "cli/note.h"
 #include "model/batch_json.h"
 #include "sources/access.h"
 #include "sources/credential.h"
@@ -222,41 +221,13 @@ static int folder_make(const struct verb *verb)
 
 /* ---- the audit log ---- */
 
-/* Beside a gateway that may run under another user: what root writes there is that user's. */
-static void audit_as_owner(const struct audit_log_options *options, const struct audit_entry *entry)
-{
-    struct stat info;
-    struct err err;
-    bool lent = geteuid() == 0 && stat(options->dir, &info) == 0 && info.st_uid != 0 &&
-                setegid(info.st_gid) == 0 && seteuid(info.st_uid) == 0;
-    if (audit_log_append(options, entry, &err))
-        fprintf(stderr, "the audit log was not written: %s\n", err.text);
-    if (lent && (seteuid(0) != 0 || setegid(0) != 0))
-        fprintf(stderr, "rights cannot be taken back: %s\n", strerror(errno));
-}
-
 static void audit(const struct verb *verb)
 {
     const struct vendor_options *options = verb->options;
-    const char *data = options->data ? options->data : verb->files.data;
-    struct disk_stat stat;
-    char *dir = verb->files.audit ? mem_strdup(verb->files.audit)
-                                  : mem_printf("%s/audit", data ? data : "");
-    /* A folder that a gateway never ran on has no log yet, and this is no place to make one. */
-    if (disk_real.stat(&disk_real, dir, &stat) == 0) {
-        const struct passwd *entry = getpwuid(getuid());
-        char *object = mem_printf("%s/%s", verb->vendor, verb->user);
-        char *who = entry ? mem_strdup(entry->pw_name) : mem_printf("%u", (unsigned)getuid());
-        audit_as_owner(&(struct audit_log_options){.disk = &disk_real, .dir = dir},
-                       &(struct audit_entry){.what = AUDIT_VENDOR,
-                                             .result = AUDIT_OK,
-                                             .who = bytes_text(who),
-                                             .object = bytes_text(object),
-                                             .why = verb->command->name});
-        free(object);
-        free(who);
-    }
-    free(dir);
+    char *object = mem_printf("%s/%s", verb->vendor, verb->user);
+    note_done(verb->files.audit, options->data ? options->data : verb->files.data, AUDIT_VENDOR,
+              object, verb->command->name);
+    free(object);
 }
 
 /* ---- what a user is bound to ---- */

@@ -314,9 +314,73 @@ def test_what_changes_something_is_audited_with_its_name_and_place():
         gateway.audited(what="admin", result="refused", who="look", object="POST /replay", why="HTTP status 403")
         assert gateway.ask("POST", "/replay/stop?id=no%0a%22such", OPERATE, "{}")[0] == 404
         gateway.audited(what="admin", result="refused", who="ops", object="POST /replay/stop?id=no\n\"such")
+        for name in ("../../etc/passwd", "%2e%2e%2fjournal", "/etc/passwd", "a%00b", ""):
+            assert gateway.ask("POST", f"/replay/forget?id={name}", OPERATE, "{}")[0] in (400, 404), name
         assert gateway.stop() == 0
-        words = [entry["what"] for entry in gateway.audit()]
+        # Behind the stop only counts of what repeated.
+        words = [entry["what"] for entry in gateway.audit() if "repeated" not in entry]
         assert words[0] == "start" and words[-1] == "stop", words
+
+
+def text(word):
+    data = word.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def packet(kind, body):
+    size, left = b"", len(body)
+    while True:
+        left, low = divmod(left, 128)
+        size += bytes([low | (0x80 if left else 0)])
+        if not left:
+            return bytes([kind]) + size + body
+
+
+def publish(gateway, client, topics, user=None):
+    """One connection that sends to each topic at QoS 0, or is refused for its user."""
+    connect = text("MQTT") + bytes([4, 0xc2 if user else 2]) + b"\0\x3c" + text(client)
+    connect += text(user) + text("wrong") if user else b""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as stream:
+        stream.sendall(packet(0x10, connect))
+        if stream.recv(4)[3:] != b"\0":
+            return
+        for topic in topics:
+            stream.sendall(packet(0x30, text(topic) + b'{"device": "device-%d", "level": 1}' % len(topic)))
+        stream.sendall(packet(0xe0, b""))
+        while stream.recv(4096):
+            pass
+
+
+def visit(gateway, number):
+    publish(gateway, f"client-{number}", ["v1/aqua/json"])
+    publish(gateway, f"client-{number}", [], user=f"user-{number}")
+    gateway.ask("GET", f"/path-{number}", f"guess-{number}-" + "g" * 32)
+
+
+def series(gateway):
+    lines = gateway.ask("GET", "/metrics", METRICS)[2].splitlines()
+    return {line.rsplit(" ", 1)[0] for line in lines if line and line[0] != "#"}
+
+
+def test_visitors_add_no_series_to_the_metrics_and_topics_a_bounded_number():
+    with Secure(tls=False) as gateway:
+        gateway.start()
+        visit(gateway, 0)
+        gateway.settled(messages=1)
+        before = len(series(gateway))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: visit(gateway, number), range(1, 100)))
+        gateway.settled(messages=100)
+        # What happened for the first time may add a reason; a hundred visitors add none of their own.
+        after = series(gateway)
+        assert len(after) - before < 30, len(after)
+        words = ("client-", "user-", "device-", "path-", "guess-")
+        assert not [name for name in after if any(word in name for word in words)]
+        publish(gateway, "many", [f"v1/vendor-{number}/json" for number in range(1200)])
+        gateway.settled(messages=1300)
+        names = {name.split('vendor="')[1].split('"')[0] for name in series(gateway) if 'vendor="' in name}
+        assert 900 < len(names) <= 1003, len(names)
+        assert len(gateway.log()) < 100000, len(gateway.log())
 
 
 if __name__ == "__main__":
