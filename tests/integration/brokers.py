@@ -225,7 +225,7 @@ def test_a_full_intake_file_makes_the_broker_wait():
         gateway.process.send_signal(signal.SIGSTOP)  # takes nothing out of the file
         try:
             ends_well(load(mosquitto, gateway.folder, 40000, 20000))  # about 7 MB
-            time.sleep(1)
+            wait_until("the callback is held", lambda: intake_told(gateway, 48), 60)
             with open(f"/proc/{worker}/status", encoding="ascii") as file:
                 memory = int(next(line for line in file if line.startswith("RssAnon")).split()[1])
             assert memory < 65536, f"the worker keeps {memory} kB"
@@ -253,11 +253,15 @@ def test_what_a_removed_broker_left_is_taken_in():
         nothing_lost(gateway, gateway.folder)
 
 
-def intake_messages(gateway):
-    """struct intake_worker, second page of the file: connected, connects, sessions_lost, messages."""
+def intake_told(gateway, offset):
+    """struct intake_worker, second page of the file: connected, connects, sessions_lost, messages, bytes, oversize, holds."""
     with open(os.path.join(gateway.data, "intake", "m-0.intake"), "rb") as file:
-        file.seek(4096 + 24)
+        file.seek(4096 + offset)
         return int.from_bytes(file.read(8), "little")
+
+
+def intake_messages(gateway):
+    return intake_told(gateway, 24)
 
 
 GARBAGE = [b"\xff" * 4096, bytes([0x20, 0xff, 0xff, 0xff, 0x7f]), b"\x20\x03\x00\x00\x00" + b"\x30\xff\xff\xff\x7f",
