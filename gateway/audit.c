@@ -46,6 +46,8 @@ struct audit {
     size_t store; /* the cursor whose store is being compared */
     struct audit_rule rule;
     bool looked_at[AUDIT_SINKS_MAX];
+    uint64_t first_found[AUDIT_SINKS_MAX]; /* the lowest number in its store; 0: none yet */
+    bool began_later;
     struct audit_absent *absent;
     size_t absent_count;
 
@@ -408,7 +410,28 @@ void audit_store_begin(struct audit *audit, size_t cursor, const struct audit_ru
     audit->store = cursor;
     audit->rule = *rule;
     audit->looked_at[cursor] = true;
+    audit->began_later = false;
     owed_store_begin(audit->owed);
+}
+
+void audit_store_began_later(struct audit *audit)
+{
+    audit->began_later = true;
+}
+
+static void found_at(struct audit *audit, uint64_t seq)
+{
+    uint64_t *first = &audit->first_found[audit->store];
+    if (*first == 0 || seq < *first)
+        *first = seq;
+}
+
+/* Without a row in the last window, either, the store is empty, and that is a loss. */
+static bool is_before_start(const struct audit *audit, uint64_t seq)
+{
+    uint64_t first = audit->first_found[audit->store];
+    bool last = audit->cursors->files[audit->store].state.next_seq <= audit->end_seq;
+    return audit->began_later && (first ? seq < first : !last);
 }
 
 /* What the sink confirmed and has to have. */
@@ -430,8 +453,11 @@ uint64_t audit_store_end(const struct audit *audit)
 
 void audit_store_row(struct audit *audit, uint64_t seq, const struct owed_row *row)
 {
-    if (holds(audit, seq) && is_owed(audit, seq))
-        owed_found(audit->owed, (uint32_t)(seq - audit->first_seq), row);
+    if (!holds(audit, seq) || !is_owed(audit, seq))
+        return;
+    if (!row->replay)
+        found_at(audit, seq);
+    owed_found(audit->owed, (uint32_t)(seq - audit->first_seq), row);
 }
 
 bool audit_store_sum(const struct audit *audit, uint64_t first_seq, uint64_t count, uint64_t *rows,
@@ -446,13 +472,18 @@ bool audit_store_sum(const struct audit *audit, uint64_t first_seq, uint64_t cou
 
 void audit_store_all(struct audit *audit, uint64_t first_seq, uint64_t count)
 {
+    for (uint64_t seq = first_seq; seq - first_seq < count; seq++)
+        if (owed_readings(audit->owed, (uint32_t)(seq - audit->first_seq))) {
+            found_at(audit, seq);
+            break;
+        }
     owed_found_all(audit->owed, (uint32_t)(first_seq - audit->first_seq), (uint32_t)count);
 }
 
 struct judging {
     struct audit *audit;
     uint64_t seq;
-    bool refused;
+    enum absent_reason reason;
 };
 
 static void on_missing(void *arg, uint32_t hash, uint32_t readings)
@@ -465,14 +496,18 @@ static void on_missing(void *arg, uint32_t hash, uint32_t readings)
         .seq = judging->seq,
         .hash = hash,
         .readings = readings,
-        .reason = judging->refused ? ABSENT_REFUSED : ABSENT_LOST,
+        .reason = judging->reason,
     };
 }
 
 static void message_judge(struct audit *audit, uint64_t seq)
 {
     struct owed_verdict verdict;
-    struct judging judging = {audit, seq, is_refused(audit, seq)};
+    struct judging judging = {audit, seq, ABSENT_LOST};
+    if (is_refused(audit, seq))
+        judging.reason = ABSENT_REFUSED;
+    else if (is_before_start(audit, seq))
+        judging.reason = ABSENT_BEFORE;
     const char *sink = audit->cursors->files[audit->store].name;
     size_t before = audit->absent_count;
     owed_judge(audit->owed, (uint32_t)(seq - audit->first_seq), &audit->rule, &verdict, on_missing,

@@ -21,6 +21,7 @@ enum absent_reason {
     ABSENT_LOST, /* nothing explains it: a difference */
     ABSENT_REPLACED, /* a later message has the same device, metric and time: the store keeps that one */
     ABSENT_EXPIRED, /* older than what the store keeps */
+    ABSENT_BEFORE,  /* from before the sink began (`start`) */
     ABSENT_REFUSED, /* the store did not take it: a dead letter */
     ABSENT_REASONS
 };
@@ -93,6 +94,9 @@ void audit_lost(struct audit *audit, uint64_t first_seq, uint64_t count);
 /* `cursor`: its place among the cursors. What the rows tell in any order; of numbers that the sink has
  * not confirmed nothing is asked. */
 void audit_store_begin(struct audit *audit, size_t cursor, const struct audit_rule *rule);
+/* The sink did not begin with the oldest message: what lies before the first that the store has was never
+ * sent. Its cursor does not tell where it began. After begin. */
+void audit_store_began_later(struct audit *audit);
 /* A row; its hash: the low bits of that of audit_key.h. */
 void audit_store_row(struct audit *audit, uint64_t seq, const struct owed_row *row);
 /* The window's end for this store: what is below was confirmed. */

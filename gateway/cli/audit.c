@@ -78,9 +78,9 @@ static const struct cli_command command = {
         "metric\n"
         "and time stands in its place, or the store refused it (a dead letter); `expired`, where "
         "the\n"
-        "store keeps nothing that old; with at_least_once, records that stand more than once. "
-        "While a\n"
-        "replay runs, its messages may differ.\n",
+        "store keeps nothing that old; what is from before a sink with `start` began; with\n"
+        "at_least_once, records that stand more than once. While a replay runs, its messages may\n"
+        "differ.\n",
 };
 
 const struct config_sink *auditing_sink(const struct auditing *auditing, size_t cursor)
@@ -117,6 +117,13 @@ static const struct {
     {&sink_clickhouse, audit_clickhouse},
     {&sink_kafka, audit_kafka},
 };
+
+void auditing_store_begin(struct auditing *auditing, size_t cursor, const struct audit_rule *rule)
+{
+    audit_store_begin(auditing->audit, cursor, rule);
+    if (auditing_sink(auditing, cursor)->start != START_EARLIEST)
+        audit_store_began_later(auditing->audit);
+}
 
 /* A store that failed once is not asked for the next windows. */
 static void store_compare(struct auditing *auditing, size_t cursor)

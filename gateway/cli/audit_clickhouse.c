@@ -473,7 +473,7 @@ static int window_compare(struct looking *looking, size_t cursor, struct err *er
     static const struct audit_rule rule = {.one_a_key = true, .keeps_old = true};
     struct audit *audit = looking->auditing->audit;
     size_t count;
-    audit_store_begin(audit, cursor, &rule);
+    auditing_store_begin(looking->auditing, cursor, &rule);
     looking->first_seq = audit_first(audit);
     looking->end_seq = audit_store_end(audit);
     looking->chunk_count = (looking->end_seq - looking->first_seq + CHUNK - 1) / CHUNK;

@@ -311,7 +311,7 @@ static int window_compare(struct looking *looking, size_t cursor, struct err *er
         .keeps_old = true,
     };
     size_t count;
-    audit_store_begin(audit, cursor, &rule);
+    auditing_store_begin(looking->auditing, cursor, &rule);
     int rc = partitions_count(looking, err);
     if (rc == 0)
         rc = partitions_begin(looking, err);

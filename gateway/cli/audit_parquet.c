@@ -269,7 +269,7 @@ int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err)
         .row = on_row,
     };
     size_t count;
-    audit_store_begin(auditing->audit, cursor, &rule);
+    auditing_store_begin(auditing, cursor, &rule);
     looking.first_seq = audit_first(auditing->audit);
     looking.end_seq = audit_end(auditing->audit);
     int rc = days_read(&looking, err);

@@ -63,6 +63,8 @@ static void counts_text(struct telling *telling, size_t cursor,
         buffer_printf(&telling->out, "  %" PRIu64 " of no message", counts->extra);
     if (counts->repeated)
         buffer_printf(&telling->out, "  %" PRIu64 " more than once", counts->repeated);
+    if (absent[ABSENT_BEFORE])
+        buffer_printf(&telling->out, "  %" PRIu64 " from before it began", absent[ABSENT_BEFORE]);
     if (counts->older)
         buffer_printf(&telling->out, "  %" PRIu64 " as decoded before", counts->older);
     buffer_u8(&telling->out, '\n');
@@ -153,11 +155,12 @@ static void counts_json(struct telling *telling, size_t cursor,
     if (audit_store_looked_at(auditing->audit, cursor) && !auditing->unasked[cursor][0])
         buffer_printf(out,
                       ",\"stored\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"replaced\":%" PRIu64
-                      ",\"expired\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"extra\":%" PRIu64
-                      ",\"repeated\":%" PRIu64 ",\"older\":%" PRIu64,
+                      ",\"expired\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"before_start\":%" PRIu64
+                      ",\"extra\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"older\":%" PRIu64,
                       counts->stored, counts->absent[ABSENT_LOST], counts->absent[ABSENT_REPLACED],
-                      counts->absent[ABSENT_EXPIRED], counts->absent[ABSENT_REFUSED], counts->extra,
-                      counts->repeated, counts->older);
+                      counts->absent[ABSENT_EXPIRED], counts->absent[ABSENT_REFUSED],
+                      counts->absent[ABSENT_BEFORE], counts->extra, counts->repeated,
+                      counts->older);
     buffer_add_text(out, "}");
 }
 

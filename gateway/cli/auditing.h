@@ -49,6 +49,9 @@ int audit_logs_read(struct auditing *auditing, uint64_t first_seq, struct err *e
 
 /* ---- a store ---- */
 
+/* audit_store_begin, and where its sink began. */
+void auditing_store_begin(struct auditing *auditing, size_t cursor, const struct audit_rule *rule);
+
 /* Compares the window with the store of that cursor. GW_EIO and the like: it cannot be asked, and what
  * it has is not known. */
 int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err);

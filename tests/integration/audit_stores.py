@@ -130,6 +130,22 @@ def what_was_decoded_again_is_compared_too(version):
         assert total(rows, "clickhouse", "missing") == 2
 
 
+def test_a_sink_that_began_later_owes_nothing_from_before():
+    with ClickHouse("26.7") as server, ReplayGateway() as gateway:
+        server.create_tables()
+        gateway.start()
+        gateway.publish_meters(1, 4)
+        gateway.settled(messages=4)
+        gateway.stop()
+        gateway.sinks.append({**sink_of(server), "start": "latest"})
+        gateway.start()
+        gateway.publish_meters(5, 3)
+        gateway.settled(messages=7)
+        rows, differences, _ = audit(gateway)
+        assert differences == [] and total(rows, "clickhouse", "before_start") == 8, (rows, differences)
+        assert total(rows, "clickhouse", "stored") == 6, rows
+
+
 def test_what_a_sink_refused_is_told_and_stored_by_a_retry_after_it_was_mended():
     with ClickHouse("26.7") as server, ReplayGateway(sink_of(server)) as gateway:
         server.create_tables()

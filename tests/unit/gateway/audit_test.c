@@ -300,6 +300,31 @@ static void what_has_a_reason_is_no_difference(void **state)
     differences(0);
 }
 
+static void what_is_from_before_a_sink_began_is_no_difference(void **state)
+{
+    (void)state;
+    filled();
+    audit_store_begin(audit, 0, &rule_exact);
+    audit_store_began_later(audit);
+    rows_add(5, 7); /* 8 and 10 are lost */
+    struct audit_absent *absent = judged(2 * 5);
+    assert_int_equal(absent[0].reason, ABSENT_BEFORE);
+    audit_store_finish(audit);
+    assert_int_equal(sums().sinks[0].absent[ABSENT_BEFORE], 2 * 3);
+    assert_int_equal(differences(1)->first_seq, 8);
+}
+
+static void a_store_with_nothing_in_it_has_lost_all_wherever_its_sink_began(void **state)
+{
+    (void)state;
+    filled();
+    audit_store_begin(audit, 0, &rule_exact);
+    audit_store_began_later(audit);
+    judged(14);
+    audit_store_finish(audit);
+    assert_int_equal(sums().sinks[0].absent[ABSENT_LOST], 14);
+}
+
 static void what_nobody_sent_and_what_stands_twice_is_told(void **state)
 {
     (void)state;
@@ -542,6 +567,8 @@ int main(void)
         TEST(a_store_that_has_everything_differs_in_nothing),
         TEST(what_a_store_misses_is_told_by_its_numbers),
         TEST(what_has_a_reason_is_no_difference),
+        TEST(what_is_from_before_a_sink_began_is_no_difference),
+        TEST(a_store_with_nothing_in_it_has_lost_all_wherever_its_sink_began),
         TEST(what_nobody_sent_and_what_stands_twice_is_told),
         TEST(a_record_may_stand_again_where_delivery_is_at_least_once),
         TEST(what_a_replay_sent_stands_for_what_was_lost_and_is_no_second_copy),
