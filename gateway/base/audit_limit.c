@@ -7,6 +7,7 @@
 #include "base/audit_limit.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #include "base/audit_entry.h"
@@ -38,13 +39,16 @@ static uint64_t address_key(const struct audit_entry *entry)
     return XXH64(kind, sizeof kind, 2);
 }
 
-/* What was refused is the same whatever it was refused for; what was done is the same only when
- * all of it is. */
+/* What was refused is the same on whatever object, for the same reason, of which there are few (a
+ * lock-out must not hide behind the wrong passwords before it); what was done is the same only when all
+ * of it is. */
 static uint64_t key_of(const struct audit_entry *entry, struct bytes members)
 {
     if (entry->result == AUDIT_OK)
         return XXH64(members.data, members.size, 1) | 1;
-    return XXH64(entry->who.data, entry->who.size, address_key(entry)) | 1;
+    const char *why = entry->why ? entry->why : "";
+    uint64_t reason = XXH64(why, strlen(why), address_key(entry));
+    return XXH64(entry->who.data, entry->who.size, reason) | 1;
 }
 
 /* The slot that counts an address's refusals of this kind. */

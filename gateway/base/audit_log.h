@@ -6,8 +6,8 @@
  * `keep_ms` removed. (`tidegate audit`, the proof of invariant 9, is another thing: gateway/audit.h.)
  *
  * Any thread may add; nobody waits for the disk: entries go through a bounded queue to a thread of
- * its own. What finds the queue full, and what repeats within a minute (the same what, who, from and
- * result; what succeeded only when all of it is the same), is counted, and told by an entry of its
+ * its own. What finds the queue full, and what repeats within a minute (the same what, who, from,
+ * result and why; what succeeded only when all of it is the same), is counted, and told by an entry of its
  * own; so are more than 30 refusals a minute from one address, or 120 from all, so that nobody can
  * fill the disk by guessing passwords. While the disk refuses, entries wait; a file that failed is
  * never written again, its last lines may stand once more in the day's next
