@@ -80,7 +80,7 @@ def verified(made, *wanted):
 def test_the_gateway_takes_its_configuration():
     with tempfile.TemporaryDirectory() as folder:
         path = compose.configuration(folder)
-        compose.vendor(path, folder)
+        compose.vendors(path, folder)
         checked = subprocess.run([lib.PROGRAM, "validate", "--config", path], capture_output=True, text=True,
                                  timeout=60, check=False)
         assert checked.returncode == 0, checked.stderr

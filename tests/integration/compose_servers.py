@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The gateway of deploy/compose as it is configured there, with a real Kafka whose topics its script made and a real
-ClickHouse with its tables and its user: simulated meters without a login, a vendor over TLS, Prometheus' token."""
+ClickHouse with its tables and its user: simulated meters and a vendor over TLS, Prometheus' token."""
 import os
 import ssl
 import subprocess
@@ -47,7 +47,7 @@ class ComposeGateway(lib.Gateway):
         self.tls_port = lib.free_port()
         self.path = compose.configuration(folder, **{
             "kafka:9092": kafka.address, "clickhouse:8123": f"127.0.0.1:{server.port}",
-            "127.0.0.1:1883": f"127.0.0.1:{self.port}", "0.0.0.0:8883": f"127.0.0.1:{self.tls_port}",
+            "0.0.0.0:8883": f"127.0.0.1:{self.tls_port}",
             "0.0.0.0:9464": f"127.0.0.1:{self.admin_port}"})
         self.secrets = os.path.join(folder, "secrets.d")
 
@@ -97,13 +97,15 @@ def test_what_compose_configures_reaches_kafka_clickhouse_and_parquet_alike():
 
 
 def flow(gateway, kafka, server):
-    password = compose.vendor(gateway.path, gateway.folder)
+    password = compose.vendors(gateway.path, gateway.folder)
     gateway.start()
     ledger = os.path.join(gateway.folder, "ledger")
-    assert gateway.sim("--count", str(COUNT), "--rate", "max", "--meters", "200", "--vendors", "aqua:json:1,huaxu:cjt188:1",
-                       "--ledger", ledger)["acknowledged"] == COUNT
+    trust = os.path.join(gateway.secrets, "ca.crt")
+    gateway.verb("sim", "--connect", f"localhost:{gateway.tls_port}", "--tls-ca", trust, "--username", "simulated",
+                 "--password-file", os.path.join(gateway.secrets, "simulator.password"), "--vendors", "simulated:json:1",
+                 "--count", str(COUNT), "--rate", "max", "--meters", "200", "--ledger", ledger, "--quiet", check=0)
     sent = subprocess.run(
-        ["mosquitto_pub", "--cafile", os.path.join(gateway.secrets, "ca.crt"), "-h", "localhost", "-p", str(gateway.tls_port),
+        ["mosquitto_pub", "--cafile", trust, "-h", "localhost", "-p", str(gateway.tls_port),
          "-u", "acme", "-P", password, "-q", "1", "-t", "v1/acme/00012345/json", "-m", '{"pressure": 310}'],
         capture_output=True, text=True, timeout=60, check=False)
     assert sent.returncode == 0, sent.stderr
@@ -116,7 +118,7 @@ def flow(gateway, kafka, server):
                   oracle.alike("clickhouse", oracle.of_clickhouse(server), "parquet", oracle.newest(rows)))
     gateway.verb("healthcheck", "--config", gateway.path, check=0)
     gateway.verb("status", "--admin", f"https://127.0.0.1:{gateway.admin_port}", "--admin-ca",
-                 os.path.join(gateway.secrets, "ca.crt"), "--token-file", os.path.join(gateway.secrets, "operator.token"),
+                 trust, "--token-file", os.path.join(gateway.secrets, "operator.token"),
                  check=0)
     # What Prometheus is given opens the metrics; without it only health is told.
     assert gateway.get("/metrics", token="prometheus.token")[0] == 200

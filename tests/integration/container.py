@@ -23,7 +23,7 @@ def test_runs_as_its_own_user_without_capabilities_network_or_anything_to_write_
     with box.Secrets() as secrets:
         options = [*Container.HARDENED, *secrets.options, "--network=none", "-v", f"{volume}:/data"]
         try:
-            podman("run", "--rm", *options, image, *ADD_VENDOR)
+            password = podman("run", "--rm", *options, image, *ADD_VENDOR).stdout.strip()
             podman("run", "-d", "--name", name, *options, image)
             lib.wait_until("HEALTHCHECK says healthy",
                            lambda: podman("healthcheck", "run", name, check=False).returncode == 0, 60, every=0.5)
@@ -31,9 +31,11 @@ def test_runs_as_its_own_user_without_capabilities_network_or_anything_to_write_
             assert_confined(box.inspect(name)["State"]["Pid"])
             for command in ("/bin/sh", "/bin/bash", "/usr/bin/dpkg", "/usr/bin/apt-get", "/usr/bin/perl"):
                 assert podman("exec", name, command, "--version", check=False).returncode != 0, command
-            sent = json.loads(podman("exec", name, "tidegate", "sim", "--count", 500, "--rate", "max", "--json",
-                                     "--quiet").stdout)
+            load = ("exec", name, "tidegate", "sim", "--count", 500, "--rate", "max", "--vendors", "acme:json:1", "--json",
+                    "--quiet")
+            sent = json.loads(podman(*load, "--username", "acme", "--password", password).stdout)
             assert sent["acknowledged"] == 500, sent
+            assert podman(*load, "--patience", "1s", check=False).returncode != 0, "without a login"
             podman("stop", "-t", 30, name)
             assert box.inspect(name)["State"]["ExitCode"] == 0, podman("logs", name).stderr[-2000:]
             place = json.loads(podman("volume", "inspect", volume).stdout)[0]["Mountpoint"]

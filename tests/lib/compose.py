@@ -17,6 +17,7 @@ SECRETS = {
     "admin.tokens": (10001, 0o600),
     "operator.token": (10001, 0o600),
     "clickhouse.password": (10001, 0o600),
+    "simulator.password": (10001, 0o600),
     "prometheus.token": (65534, 0o600),
     "grafana.password": (472, 0o600),
     "clickhouse-user.xml": (101, 0o600),
@@ -46,12 +47,11 @@ def configuration(folder, **places):
     return path
 
 
-def vendor(path, folder, name="acme"):
-    """`tidegate vendor add`, as README.md has it; the password."""
-    password = os.path.join(folder, "password")
-    with open(password, "w", encoding="utf-8") as file:
-        file.write("a password of the test\n")
-    made = subprocess.run([lib.PROGRAM, "vendor", "add", name, "--config", path, "--password-file", password],
-                          capture_output=True, text=True, timeout=60, check=False)
-    assert made.returncode == 0, made.stderr
-    return "a password of the test"
+def vendors(path, folder):
+    """The users of README.md: the simulator, by its secret, and acme, whose password is returned."""
+    add = [lib.PROGRAM, "vendor", "add", "--config", path]
+    for rest in (["simulated", "--password-file", os.path.join(folder, "secrets.d/simulator.password")],
+                 ["acme", "--generate"]):
+        made = subprocess.run(add + rest, capture_output=True, text=True, timeout=lib.patient(60), check=False)
+        assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
