@@ -98,7 +98,8 @@ static int config_take(struct auditing *auditing, struct err *err)
     struct buffer errors = {0};
     int rc = options->config ? config_load(options->config, &disk_real, &auditing->config, &errors)
                              : config_embedded(&places, &auditing->config, &errors);
-    fwrite(errors.data, 1, errors.size, stderr);
+    if (errors.size)
+        fwrite(errors.data, 1, errors.size, stderr);
     buffer_fini(&errors);
     if (rc)
         auditing->config = NULL;
