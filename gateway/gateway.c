@@ -19,6 +19,7 @@
 #include "drain.h"
 #include "journal/cursor.h"
 #include "notify.h"
+#include "expiry.h"
 #include "parts.h"
 #include "patience.h"
 #include "pulse.h"
@@ -460,6 +461,7 @@ static void on_housekeeping(uv_timer_t *timer)
     retention_run(timer->data);
     outlook_run(timer->data);
     water_run(timer->data);
+    expiry_run(timer->data);
     log_tell_held();
 }
 

@@ -20,6 +20,7 @@
 #include "replay.h"
 #include "retention.h"
 #include "sources/access.h"
+#include "sources/mqtt/tls_context.h"
 #include "sources/source.h"
 #include "sources/vendor.h"
 
@@ -83,6 +84,9 @@ struct gateway {
     struct admin *admin;
     int64_t started_ms; /* wall clock */
     struct outlook outlook;
+    struct { /* expiry.c's: what was told of each file of the TLS port */
+        int64_t ends_ms, told_ms;
+    } expiry[TLS_FILES];
     struct history history;
 
     uv_loop_t loop; /* the main thread's */

@@ -67,6 +67,7 @@ static const char *health_name(const struct gateway *gateway)
 static void status_listener(const struct gateway *gateway, struct buffer *out)
 {
     struct listener_stats mqtt;
+    struct listener_certificates ends;
     listener_stats(gateway->listener, &mqtt);
     buffer_printf(out,
                   "\"mqtt\":{\"port\":%d,\"connections\":%" PRIu64 ",\"accepted\":%" PRIu64
@@ -76,6 +77,20 @@ static void status_listener(const struct gateway *gateway, struct buffer *out)
                   listener_port(gateway->listener), mqtt.connections, mqtt.accepted, mqtt.refused,
                   mqtt.shed, mqtt.held_connections, mqtt.sessions, mqtt.messages_received,
                   mqtt.bytes_received, mqtt.acks_sent);
+    if (!listener_certificates(gateway->listener, &ends))
+        return;
+    buffer_printf(out, "\"tls\":{\"port\":%d,\"connections\":%" PRIu64 ",\"expires\":{",
+                  listener_tls_port(gateway->listener), mqtt.tls_connections);
+    const char *comma = "";
+    for (int i = 0; i < TLS_FILES; i++) {
+        char text[CLOCK_TEXT_SIZE];
+        if (ends.ends_ms[i] == INT64_MAX)
+            continue;
+        buffer_printf(out, "%s\"%s\":\"%s\"", comma, tls_file_names[i],
+                      clock_format_ms(ends.ends_ms[i], text));
+        comma = ",";
+    }
+    buffer_add_text(out, "}},");
 }
 
 static void status_vendor(void *arg, const struct vendor_figures *vendor)

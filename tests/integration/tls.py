@@ -77,6 +77,9 @@ def test_tls_1_2_and_1_3_publish():
         metrics = site.gateway.metrics()
         assert metrics['tidegate_tls_handshakes_total{kind="full"}'] == 2
         assert 29 * 86400 < metrics['tidegate_tls_expiry_seconds{file="certificate"}'] <= 30 * 86400
+        status = site.gateway.status()["tls"]
+        assert status["port"] == site.tls_port and status["expires"]["certificate"] > "2", status
+        gateway.wait_until("the log warns", lambda: " certificate_expires " in site.gateway.log())  # 30 days
         gateway.wait_until("both messages are received", lambda: site.gateway.status()["received"] == 2)
 
 
@@ -137,7 +140,7 @@ def test_wrong_client_certificates_are_refused_by_reason():
             assert site.refused(reason) == 1, (reason, tls_counts(site))
         assert site.publish("--cert", site.acme.chain, "--key", site.acme.key) == 0
         log = site.gateway.log()
-        assert log.count("tls_refused") == len(site.wrong), log[-3000:]
+        assert log.count("mqtt_tls_refused") == len(site.wrong), log[-3000:]
 
 
 def tls_counts(site):

@@ -33,7 +33,7 @@ void conn_secure_refused(struct conn *conn, enum tls_reason reason)
     int suppressed = 0;
     stat_add(&conn->loop->stats.tls_refused[reason], 1);
     if (log_limit_pass(&refused_limits[reason], &suppressed))
-        log_event(LOG_WARN, "tls_refused", "reason=%s peer=%s suppressed=%d",
+        log_event(LOG_WARN, "mqtt_tls_refused", "reason=%s peer=%s suppressed=%d",
                   tls_reason_names[reason], address_format(&conn->peer, peer), suppressed);
 }
 

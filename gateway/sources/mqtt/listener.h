@@ -85,6 +85,7 @@ struct listener_stats {
     uint64_t held_connections; /* not served now, because something behind is full... */
     uint64_t held[HOLD_KINDS]; /* ...by what that is */
     uint64_t tail_bytes;       /* kept of them */
+    uint64_t tls_connections;  /* of `connections`, with the handshake behind them */
     uint64_t sessions;
 };
 void listener_stats(const struct source *source, struct listener_stats *out);

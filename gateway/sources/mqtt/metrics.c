@@ -239,6 +239,7 @@ void listener_stats(const struct source *source, struct listener_stats *out)
         .acks_sent = sum(listener, AT(acks)),
         .held_connections = sum_held(listener),
         .tail_bytes = sum(listener, AT(tail_bytes)),
+        .tls_connections = sum(listener, AT(tls_connections)),
         .sessions = session_table_count(listener->shared.sessions),
     };
     for (size_t i = 0; i < HOLD_KINDS; i++)
