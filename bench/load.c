@@ -20,7 +20,7 @@
 #include "sim/histogram.h"
 
 struct load_options {
-    char *connect, *topic;
+    char *connect, *topic, *tls_ca;
     int64_t connections, rate, count, duration_ms, qos, window, pid, payload, devices, idle_ms,
         ramp;
     int64_t batch_ms, readings;
@@ -44,6 +44,10 @@ static const struct option rows[] = {
      AT(connect),
      .def = "127.0.0.1:1883",
      .help = "Server."},
+    {.name = "tls-ca",
+     .type = OPTION_PATH,
+     AT(tls_ca),
+     .help = "Connect with TLS; who signed the server's certificate (PEM)."},
     NUMBER("connections", connections, "1", 1, 60000, "So many connections."),
     NUMBER("rate", rate, "0", 0, 100000000,
            "Messages a second over all; 0: as fast as the windows allow."),
@@ -405,7 +409,8 @@ static void report(const struct load *load)
 
 static void resolve(struct load *load)
 {
-    char host[256];
+    static char host[256];
+    struct err err;
     const char *colon = strrchr(load->given.connect, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
     snprintf(host, sizeof host, "%.*s", (int)(colon - load->given.connect), load->given.connect);
@@ -415,6 +420,12 @@ static void resolve(struct load *load)
     }
     memcpy(&load->client.address, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
+    load->client.host = host;
+    if (load->given.tls_ca &&
+        client_tls_context(load->given.tls_ca, NULL, NULL, &load->client.tls, &err)) {
+        fprintf(stderr, "bench_load: %s\n", err.text);
+        exit(2);
+    }
 }
 
 static void run(struct load *load)
@@ -453,6 +464,7 @@ static void run(struct load *load)
     free(load->clients);
     free(load->next);
     uv_loop_close(&load->loop);
+    SSL_CTX_free(load->client.tls);
 }
 
 int main(int argc, char **argv)
