@@ -69,6 +69,8 @@ static int reload_apply(struct gateway *gateway, struct config *config, struct e
     struct admin_secrets *secrets = NULL;
     int rc = listener_tls_make(gateway->listener, &config->mqtt.tls, &certificates, err);
     if (rc == 0)
+        rc = admin_may_renew(gateway->admin, &config->admin, err);
+    if (rc == 0)
         rc = admin_secrets_read(&secrets, &config->admin, err);
     if (rc == 0)
         rc = reload_access(gateway->access, config, err);

@@ -43,6 +43,7 @@ struct admin {
     const struct admin_route *routes;
     void *arg;
     int port;
+    bool tls, beyond;                /* spoken; in reach of others than this machine */
     _Atomic int running[ROUTES_MAX]; /* handlers of each route */
 };
 
@@ -468,14 +469,19 @@ const char *admin_exposed(const struct admin_options *options)
 }
 
 /* What the socket says, whatever the name was that it was bound by. */
-static int exposure_check(const struct admin_options *options, int fd, struct err *err)
+static bool is_beyond(int fd)
 {
     struct sockaddr_storage bound;
     socklen_t size = sizeof bound;
-    struct address address = {{0}};
-    if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
-        address = address_of((const struct sockaddr *)&bound);
-    if (address_is_loopback(&address))
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+        return true;
+    struct address address = address_of((const struct sockaddr *)&bound);
+    return !address_is_loopback(&address);
+}
+
+static int exposure_check(const struct admin_options *options, int fd, struct err *err)
+{
+    if (!is_beyond(fd))
         return 0;
     struct admin_options beyond = *options;
     char any[] = "0.0.0.0:0";
@@ -521,10 +527,11 @@ static int server_start(struct admin *admin, const struct admin_options *options
     int rc = watch_start(&admin->watch, err);
     if (rc)
         return rc;
-    bool tls = options->certificate_file != NULL;
-    if (tls)
+    admin->tls = options->certificate_file != NULL;
+    admin->beyond = is_beyond(fd);
+    if (admin->tls)
         atomic_store(&certified, &admin->guard);
-    admin->daemon = daemon_start(admin, fd, tls);
+    admin->daemon = daemon_start(admin, fd, admin->tls);
     return admin->daemon ? 0
                          : err_set(err, GW_EIO, "admin: the HTTP server does not start on %s",
                                    options->listen);
@@ -570,6 +577,19 @@ int admin_start(struct admin **out, const struct admin_options *options,
         return rc;
     }
     *out = admin;
+    return 0;
+}
+
+int admin_may_renew(const struct admin *admin, const struct admin_options *options, struct err *err)
+{
+    if ((options->certificate_file != NULL) != admin->tls)
+        return err_set(err, GW_EINVAL,
+                       "admin: whether there is TLS cannot change while it runs: restart");
+    if (admin->beyond && options->token_file == NULL)
+        return err_set(
+            err, GW_EINVAL,
+            "admin: it listens beyond this machine until a restart, and would ask for no "
+            "token: keep admin.token_file");
     return 0;
 }
 

@@ -65,7 +65,11 @@ void admin_secrets_free(struct admin_secrets *secrets); /* accepts null */
 int admin_start(struct admin **out, const struct admin_options *options,
                 const struct admin_route *routes, void *arg, struct audit_log *audit,
                 struct err *err);
-/* From now on these; takes them over. Whether there is TLS at all stays as it was. Main thread. */
+/* What cannot change while it runs: whether there is TLS, and, where others reach it, that there are
+ * tokens. GW_EINVAL with a text. */
+int admin_may_renew(const struct admin *admin, const struct admin_options *options,
+                    struct err *err);
+/* From now on these; takes them over. Main thread. */
 void admin_renew(struct admin *admin, struct admin_secrets *secrets);
 /* When our certificate ends; 0 without one. */
 int64_t admin_certificate_ends_ms(struct admin *admin);

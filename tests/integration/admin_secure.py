@@ -73,7 +73,6 @@ class Secure(Gateway):
         self.tokens(f"ops operate {OPERATE}", f"look read {READ}", f"prometheus metrics {METRICS}")
         lines = ["  token_file: tokens"] + (["  certificate_file: admin.crt", "  key_file: admin.key"] if tls else [])
         self.config = CONFIG.format(host=host, admin="\n".join(lines + [more]))
-        self.host = host
 
     def tokens(self, *lines):
         with open(self.token_path, "w", encoding="ascii") as file:
@@ -82,8 +81,8 @@ class Secure(Gateway):
 
     def command(self):
         places = super().command()
-        places[places.index("--admin") + 1] = f"{self.host}:{self.admin_port}"
-        return places
+        at = places.index("--admin")
+        return places[:at] + places[at + 2:]  # as the configuration says
 
     def ask(self, method, path, token=None, body=None, headers=(), context=None):
         """Status, headers, text."""
@@ -273,6 +272,21 @@ def test_tokens_and_certificate_rotate_with_sighup_all_or_nothing():
         gateway.audited(what="configuration", result="refused")
         assert gateway.ask("GET", "/status", new)[0] == 200
         assert gateway.ask("GET", "/status", OPERATE)[0] == 401
+
+
+def test_a_reload_neither_ends_tls_nor_opens_the_interface_to_others():
+    with Secure(host="0.0.0.0") as gateway:
+        gateway.start()
+        config = gateway.config
+        for without in ("  certificate_file: admin.crt\n  key_file: admin.key\n", "  token_file: tokens\n"):
+            # As if it listened on this machine only, which a reload does not bring about.
+            text = config.replace(without, "").replace("0.0.0.0:", "127.0.0.1:")
+            gateway.config = text
+            gateway.command()  # writes the file
+            gateway.reload("reload_failed")
+            assert gateway.ask("GET", "/metrics")[0] == 401
+            assert gateway.ask("GET", "/metrics", METRICS)[0] == 200
+        assert "cannot change while it runs" in gateway.log() and "keep admin.token_file" in gateway.log()
 
 
 def test_guessing_is_slow_bounded_told_and_hinders_nobody():
