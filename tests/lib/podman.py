@@ -90,10 +90,11 @@ def probe():
         for driver in DRIVERS:
             _state["driver"] = driver
             # Imported and run, so that the storage is used as by the image.
-            tried = podman("import", archive(root), "localhost/tidegate-probe", check=False)
+            name = f"localhost/tidegate-probe:{os.getpid()}"
+            tried = podman("import", archive(root), name, check=False)
             if tried.returncode == 0:
-                tried = podman("run", "--rm", "--network=none", "--memory=64m", "localhost/tidegate-probe", "/true",
-                               check=False)
+                tried = podman("run", "--rm", "--network=none", "--memory=64m", name, "/true", check=False)
+            podman("rmi", name, check=False)
             if tried.returncode == 0:
                 return None
         return f"podman runs nothing here: {tried.stderr.strip()[-300:]}"
