@@ -71,8 +71,9 @@ static int ask(const char *prompt, struct buffer *out)
 {
     struct termios quiet = usual;
     quiet.c_lflag &= (tcflag_t)~ECHO;
+    tcsetattr(terminal, TCSAFLUSH,
+              &quiet); /* first, so that nothing typed at the prompt is shown */
     dprintf(terminal, "%s", prompt);
-    tcsetattr(terminal, TCSAFLUSH, &quiet);
     int rc = line_read(terminal, out);
     tcsetattr(terminal, TCSAFLUSH, &usual);
     dprintf(terminal, "\n");

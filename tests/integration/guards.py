@@ -6,6 +6,7 @@ written down, and that those who are right do not feel it. Users are made with `
 import glob
 import json
 import os
+import pty
 import signal
 import socket
 import struct
@@ -381,6 +382,42 @@ def test_a7_wrong_passwords_in_masses_are_turned_away_and_publishers_go_on():
     assert metric("tidegate_mqtt_logins_busy_total") > 0
     assert count[0] > 0 and worst[0] < 20, "the storm starved it"
     lib.wait_until("nobody waits", lambda: metric("tidegate_mqtt_logins_waiting") == 0)
+
+
+def typed(*lines):
+    """`vendor add` at a terminal: what is typed at each prompt. Its exit code and all that the terminal showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(lib.PROGRAM, [lib.PROGRAM, "vendor", "add", "borealis", "typed", "--config", gateway.yaml])
+    shown = b""
+
+    def read():
+        try:
+            return os.read(terminal, 1000)
+        except OSError:  # the other side is gone
+            return b""
+    for prompt, line in zip((b"Password: ", b"Again: "), lines):
+        while prompt not in shown:
+            more = read()
+            assert more, shown
+            shown += more
+        os.write(terminal, line + b"\n")
+    while more := read():
+        shown += more
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def test_a_password_is_asked_for_twice_and_not_shown():
+    code, shown = typed(b"typed-one", b"typed-two")
+    assert code == 1 and b"differ" in shown and b"typed-" not in shown, shown
+    code, shown = typed(b"typed-one", b"typed-one")
+    assert code == 0 and b"typed-" not in shown, shown
+    reload()
+    with Peer(user="typed", password=b"typed-one") as peer:
+        peer.publish(topic="b/1/up")
+    result = gateway.verb("vendor", "add", "borealis", "typed", "--config", gateway.yaml, "--generate", check=1)
+    assert b"already" in result.stderr and not result.stdout
 
 
 def test_passwords_stand_nowhere():
