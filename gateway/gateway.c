@@ -249,6 +249,7 @@ static int source_add(struct gateway *gateway, struct source *source)
 {
     if (source == NULL)
         return GW_EINVAL;
+    gateway->source_ends[gateway->source_count].gateway = gateway;
     gateway->sources[gateway->source_count++] = source;
     return 0;
 }
@@ -379,7 +380,6 @@ void gateway_sources_close(struct gateway *gateway, int64_t drain_ms)
     gateway->sources_told = true;
     for (size_t i = 0; i < gateway->source_count; i++) {
         struct source_end *end = &gateway->source_ends[i];
-        end->gateway = gateway;
         if (!end->closed)
             gateway->sources[i]->type->close(gateway->sources[i], drain_ms, on_source_closed, end);
     }

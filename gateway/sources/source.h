@@ -23,7 +23,8 @@ struct source_type {
     /* Take nothing more in; what is open stays open. */
     void (*pause)(struct source *source);
     void (*resume)(struct source *source);
-    /* Say goodbye to peers, acknowledge what becomes durable within drain_ms, close everything. */
+    /* Say goodbye to peers, acknowledge what becomes durable within drain_ms, close everything. A second
+     * time before closed() came, with the same function: so much time is left from now on. */
     void (*close)(struct source *source, int64_t drain_ms, void (*closed)(void *arg), void *arg);
     void (*free)(struct source *source);
     /* Append Prometheus text; any thread. */

@@ -120,6 +120,37 @@ def test_a_sink_that_is_away_is_told_and_waited_for_also_over_a_restart():
         assert gateway.process.wait(60) == 0, gateway.log_tail()
 
 
+FULL = """
+data: {{data}}
+anonymous: loopback
+mqtt: {{{{listen: "127.0.0.1:{{port}}", max_packet: 64KiB}}}}
+admin: {{{{listen: "127.0.0.1:{{admin}}"}}}}
+journal: {{{{segment_size: 1MiB, extent_size: 256KiB, max_size: 4MiB, keep_size: 1MiB, memory: 4MiB, compression: 0}}}}
+routes:
+  - {{{{topic: "v1/{{{{vendor}}}}/{{{{device}}}}/json", codec: json}}}}
+sinks:
+  - {{{{type: clickhouse, name: away, url: "http://127.0.0.1:{0}/water"}}}}
+"""
+
+
+def test_sigterm_ends_a_drain_whose_clients_wait_for_acks_that_a_full_journal_holds():
+    with Gateway(config=FULL.format(lib.free_port())) as gateway:
+        gateway.start()
+        sim = gateway.sim_start("--rate", "max", "--vendors", "aqua:json", "--patience", "600s")
+        try:
+            wait_until("the journal is full", lambda: gateway.get("/readyz")[0] == 503, 120)
+            drain = drain_start(gateway, "--timeout", "300s")
+            wait_until("it waits for acks", lambda: state(gateway) == "sources" and "wait for the disk" in str(
+                gateway.status()["drain"]["left"]), 60)
+            gateway.process.send_signal(signal.SIGTERM)
+            assert gateway.process.wait(60) == 0, gateway.log_tail()
+            out, _ = drain.communicate(timeout=60)
+            assert drain.returncode == 1 and b"wait for the disk" in out, out
+        finally:
+            sim.kill()
+            sim.communicate()
+
+
 def test_it_takes_nothing_in_again_until_that_is_undone():
     with Gateway() as gateway:
         gateway.start()

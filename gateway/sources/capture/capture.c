@@ -78,8 +78,10 @@ static void capture_close(struct source *source, int64_t drain_ms, void (*closed
         return;
     }
     pthread_mutex_lock(&capture->lock);
-    capture->closed = closed;
-    capture->closed_arg = arg;
+    if (!capture->closing) { /* else only the time changes */
+        capture->closed = closed;
+        capture->closed_arg = arg;
+    }
     capture->drain_until_ms = clock_monotonic_ms() + drain_ms;
     capture->closing = true;
     pthread_cond_broadcast(&capture->changed);

@@ -139,8 +139,10 @@ static void listener_close(struct source *source, int64_t drain_ms, void (*close
                            void *arg)
 {
     struct listener *listener = (struct listener *)source;
-    listener->closed = closed;
-    listener->closed_arg = arg;
+    if (listener->closed == NULL) { /* else only the time changes, and loops may be reading these */
+        listener->closed_arg = arg;
+        listener->closed = closed;
+    }
     if (atomic_load(&listener->shared.loops_running) == 0) { /* never started */
         closed(arg);
         return;

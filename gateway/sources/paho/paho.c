@@ -210,8 +210,10 @@ static void paho_close(struct source *source, int64_t drain_ms, void (*closed)(v
         closed(arg);
         return;
     }
-    paho->closed = closed;
-    paho->closed_arg = arg;
+    if (!paho->close_wanted) { /* else only the time changes, and the thread may be reading these */
+        paho->closed = closed;
+        paho->closed_arg = arg;
+    }
     paho->drain_until_ms = clock_monotonic_ms() + drain_ms;
     paho->close_wanted = true;
     pthread_mutex_lock(&paho->lock);
