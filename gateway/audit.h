@@ -83,6 +83,8 @@ void audit_decoded_to(struct audit *audit, uint64_t next_seq);
 uint64_t audit_again(struct audit *audit, const struct batch *batch);
 /* A reading of it was refused by the sink of that cursor. */
 void audit_refused(struct audit *audit, uint64_t seq, size_t cursor);
+/* A time of receive near the window's beginning: the day of damage that no message stands before. */
+void audit_received_about(struct audit *audit, int64_t received_ms);
 /* Behind all of the above. */
 void audit_sealed(struct audit *audit);
 void audit_message(struct audit *audit, const struct message *message);
@@ -124,6 +126,7 @@ bool audit_store_looked_at(const struct audit *audit, size_t cursor);
 
 /* ---- telling ---- */
 
+/* Vendor by vendor, its days ascending. */
 void audit_each(const struct audit *audit,
                 void (*each)(void *arg, const char *vendor, int64_t day,
                              const struct audit_row *row),

@@ -299,7 +299,9 @@ static void judge_first(const struct judging *judging)
             copies++;
         uint32_t live = owed->found[at] & FOUND_LIVE_MAX;
         uint32_t wanted = judging->rule->one_a_key ? 1 : copies;
-        uint32_t there = owed->found[at] & FOUND_REPLAY && live < wanted ? wanted : live;
+        /* Beyond what is counted, there are enough. */
+        bool enough = owed->found[at] & FOUND_REPLAY || live == FOUND_LIVE_MAX;
+        uint32_t there = enough && live < wanted ? wanted : live;
         judging->out->expected += copies;
         judging->out->repeated += there > wanted ? there - wanted : 0;
         if (there < wanted) {

@@ -22,6 +22,14 @@ struct span {
     uint64_t first_seq;
 };
 
+/* The oldest time that is known: of damage with no message before it. */
+static void on_time(void *arg, const struct journal_segment_info *info)
+{
+    struct span *span = arg;
+    if (info->received_min_ms && info->next_seq > span->first_seq && span->from_ms == 0)
+        span->from_ms = info->received_min_ms;
+}
+
 static void on_segment(void *arg, const struct journal_segment_info *info)
 {
     struct span *span = arg;
@@ -48,6 +56,13 @@ static void span_find(struct auditing *auditing)
         auditing->first_seq = auditing->end_seq;
 }
 
+static void day_find(struct auditing *auditing)
+{
+    struct span span = {.first_seq = auditing->first_seq};
+    journal_segments(auditing->raw, on_time, &span);
+    audit_received_about(auditing->audit, span.from_ms ? span.from_ms : clock_wall_ms());
+}
+
 int audit_logs_open(struct auditing *auditing, struct err *err)
 {
     const char *data = auditing->options->data;
@@ -65,7 +80,10 @@ int audit_logs_open(struct auditing *auditing, struct err *err)
             return err_set(err, GW_ECORRUPT, "%s: %s", auditing->cursors.files[i].path,
                            auditing->cursors.files[i].err.text);
     span_find(auditing);
-    return audit_new(&auditing->cursors, &auditing->audit, err);
+    rc = audit_new(&auditing->cursors, &auditing->audit, err);
+    if (rc == 0)
+        day_find(auditing);
+    return rc;
 }
 
 void audit_logs_close(struct auditing *auditing)

@@ -193,6 +193,46 @@ static void damage_has_a_place_of_its_own(void **state)
     differences(0);
 }
 
+/* A machine without a battery for its clock begins in 1970. */
+static void each_day(void *arg, const char *vendor, int64_t day, const struct audit_row *row)
+{
+    int64_t **days = arg;
+    (void)vendor;
+    *(*days)++ = day;
+    *(*days)++ = (int64_t)(row->received);
+}
+
+static void days_are_told_as_they_were_wherever_clocks_stood_before(void **state)
+{
+    (void)state;
+    static const int64_t day_ms = 86400000;
+    const int64_t received_ms[] = {3 * day_ms, noon_ms, noon_ms - day_ms};
+    int64_t told[16], *end = told;
+    audit_decoded_to(audit, 1);
+    audit_sealed(audit);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        struct message message = {.seq = seq + 10, .received_ms = received_ms[seq - 1]};
+        audit_message(audit, &message);
+    }
+    audit_each(audit, each_day, &end);
+    const int64_t noon = noon_ms / day_ms;
+    const int64_t wanted[] = {3, 1, noon - 1, 1, noon, 1};
+    assert_int_equal(end - told, 6);
+    assert_memory_equal(told, wanted, sizeof wanted);
+}
+
+static void damage_before_any_message_has_the_day_that_was_told(void **state)
+{
+    (void)state;
+    batch_add(3, 12, 0);
+    audit_decoded_to(audit, 13);
+    audit_received_about(audit, noon_ms);
+    audit_sealed(audit);
+    audit_lost(audit, 1, 2);
+    messages_add(3, 20);
+    assert_int_equal(sums().quarantined, 2);
+}
+
 /* ---- stores ---- */
 
 static const struct audit_rule rule_exact = {.exact = true};
@@ -514,6 +554,35 @@ static void sums_of_ranges_stand_for_their_rows(void **state)
     judged(0);
 }
 
+/* A meter that sends its log without times: all of it is of the time of receive. */
+static void more_copies_of_a_key_than_are_counted_are_no_loss(void **state)
+{
+    (void)state;
+    enum { COPIES = 300 };
+    struct batch_builder *builder = batch_builder_new();
+    const struct batch_row row = {.vendor = bytes_text("acme"),
+                                  .device = bytes_text("1"),
+                                  .metric = bytes_text("flow"),
+                                  .seq = 1,
+                                  .received_ms = noon_ms};
+    for (int i = 0; i < COPIES; i++)
+        batch_builder_add(builder, &row);
+    struct batch *batch = batch_builder_finish(builder);
+    batch->first_seq = batch->last_seq = 1;
+    audit_batch(audit, batch);
+    batch_release(batch);
+    batch_builder_free(builder);
+    audit_decoded_to(audit, 2);
+    messages_add(1, 1);
+    audit_store_begin(audit, 0, &rule_exact);
+    for (int i = 0; i < COPIES; i++)
+        row_add(1, "flow", 0, false);
+    judged(0);
+    audit_store_finish(audit);
+    assert_int_equal(sums().sinks[0].stored, COPIES);
+    differences(0);
+}
+
 static void windows_add_up(void **state)
 {
     (void)state;
@@ -564,6 +633,8 @@ int main(void)
         TEST(a_message_in_two_batches_is_told),
         TEST(a_reading_log_that_ends_before_a_cursor_has_lost_its_end),
         TEST(damage_has_a_place_of_its_own),
+        TEST(days_are_told_as_they_were_wherever_clocks_stood_before),
+        TEST(damage_before_any_message_has_the_day_that_was_told),
         TEST(a_store_that_has_everything_differs_in_nothing),
         TEST(what_a_store_misses_is_told_by_its_numbers),
         TEST(what_has_a_reason_is_no_difference),
@@ -583,6 +654,7 @@ int main(void)
         TEST(decoded_again_one_new_row_tells_that_all_of_them_were_there),
         TEST(decoded_again_a_row_of_before_among_new_ones_is_a_loss),
         TEST(sums_of_ranges_stand_for_their_rows),
+        TEST(more_copies_of_a_key_than_are_counted_are_no_loss),
         TEST(windows_add_up),
         TEST(hashes_are_those_of_the_store),
     };
