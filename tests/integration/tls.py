@@ -426,6 +426,22 @@ def test_half_a_handshake_and_an_idle_session_meet_the_connect_deadline():
         assert site.gateway.metrics()['tidegate_mqtt_closed_total{reason="connect_timeout"}'] == 3
 
 
+def test_stalled_handshakes_give_way_to_others():
+    with Site() as site:
+        stalled = [Wire(site) for _ in range(200)]
+        for wire in stalled:
+            try:
+                wire.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                wire.send()
+        for _ in range(3):
+            assert site.publish() == 0
+        assert site.refused("timeout") > 0, tls_counts(site)
+        for wire in stalled:
+            wire.socket.close()
+        assert site.publish() == 0
+
+
 def test_an_end_without_close_notify_is_a_reset_only_within_a_packet():
     with Site() as site:
         def closed(reason):

@@ -73,6 +73,7 @@ static void opened(struct conn *conn)
 {
     struct stats *stats = &conn->loop->stats;
     stat_add(&stats->tls_connections, 1);
+    loop_handshake_done(conn->loop, conn->tls);
     stat_add(&stats->tls_handshakes[tls_resumed(conn->tls)], 1);
 }
 
@@ -139,6 +140,7 @@ void conn_secure_end(struct conn *conn)
     if (tls == NULL)
         return;
     loop_handshake_forget(conn->loop, tls);
+    loop_handshake_done(conn->loop, tls);
     if (tls->state != TLS_FAILED)
         tls_end(tls);
     send_out(conn); /* an alert, too */

@@ -102,8 +102,10 @@ struct loop {
     struct tls_context *tls; /* as of tls_generation */
     uint64_t tls_generation;
     struct tls *first_handshake, *last_handshake; /* of those that wait for their turn */
-    bool starved;                                 /* the journal had no chunk at the last try */
-    struct buffer reply;                          /* to the connection at hand */
+    struct tls *first_begun, *last_begun;         /* of those that are in the middle of it */
+    unsigned begun;
+    bool starved;        /* the journal had no chunk at the last try */
+    struct buffer reply; /* to the connection at hand */
     struct buffer scratch;
     uint32_t now_ms; /* monotonic, wraps: compare by difference */
     int64_t wall_ms;
@@ -171,6 +173,10 @@ void loop_accept_on(struct loop *loop);
 struct tls_context *loop_tls(struct loop *loop); /* the newest */
 void loop_handshake_wait(struct loop *loop, struct tls *tls);
 void loop_handshake_forget(struct loop *loop, struct tls *tls);
+/* It is over, in either way. */
+void loop_handshake_done(struct loop *loop, struct tls *tls);
+/* Does somebody wait who can go on now? */
+bool loop_handshake_ready(const struct loop *loop);
 void loop_handshakes(struct loop *loop);
 /* One step of one; false: nobody waits, or not now. */
 bool loop_handshake_one(struct loop *loop);

@@ -8,7 +8,16 @@
 #include "base/clock.h"
 #include "sources/mqtt/conn.h"
 
-enum { BUDGET_NS = 2000000 };
+enum {
+    BUDGET_NS = 2000000,
+    /* A handshake in the middle holds 40 KiB. Of thousands at a time each would leave a hole of that size
+     * between what stays, so only so many are; and those go first, but not for ever, since a peer could send
+     * a byte at a time. */
+    BEGUN_MAX = 64,
+    TURNS_BEFORE = 8,
+    /* Who keeps the others waiting for so long gives way. */
+    STALL_MS = 1000,
+};
 
 struct tls_context *loop_tls(struct loop *loop)
 {
@@ -30,10 +39,11 @@ void loop_handshake_wait(struct loop *loop, struct tls *tls)
     if (tls->waits)
         return;
     tls->waits = true;
-    tls->next = NULL;
-    tls->prev = loop->last_handshake;
+    bool before = tls->begun && tls->turns < TURNS_BEFORE;
+    tls->prev = before ? NULL : loop->last_handshake;
+    tls->next = before ? loop->first_handshake : NULL;
     *(tls->prev ? &tls->prev->next : &loop->first_handshake) = tls;
-    loop->last_handshake = tls;
+    *(tls->next ? &tls->next->prev : &loop->last_handshake) = tls;
     stat_add(&loop->stats.tls_waiting, 1);
 }
 
@@ -47,12 +57,58 @@ void loop_handshake_forget(struct loop *loop, struct tls *tls)
     stat_sub(&loop->stats.tls_waiting, 1);
 }
 
+/* ---- in the middle of it ---- */
+
+static void begin(struct loop *loop, struct tls *tls)
+{
+    tls->begun = true;
+    tls->begun_ms = loop->now_ms;
+    tls->next_begun = NULL;
+    tls->prev_begun = loop->last_begun;
+    *(tls->prev_begun ? &tls->prev_begun->next_begun : &loop->first_begun) = tls;
+    loop->last_begun = tls;
+    loop->begun++;
+}
+
+void loop_handshake_done(struct loop *loop, struct tls *tls)
+{
+    if (!tls->begun)
+        return;
+    tls->begun = false;
+    *(tls->prev_begun ? &tls->prev_begun->next_begun : &loop->first_begun) = tls->next_begun;
+    *(tls->next_begun ? &tls->next_begun->prev_begun : &loop->last_begun) = tls->prev_begun;
+    loop->begun--;
+}
+
+static bool oldest_stalls(const struct loop *loop)
+{
+    return loop->now_ms - loop->first_begun->begun_ms > STALL_MS;
+}
+
+bool loop_handshake_ready(const struct loop *loop)
+{
+    const struct tls *tls = loop->first_handshake;
+    return tls && !loop->paused && !loop->closing &&
+           (tls->begun || loop->begun < BEGUN_MAX || oldest_stalls(loop));
+}
+
+/* ---- turns ---- */
+
 bool loop_handshake_one(struct loop *loop)
 {
     struct tls *tls = loop->first_handshake;
-    if (tls == NULL || loop->paused || loop->closing)
+    if (!loop_handshake_ready(loop))
         return false;
+    if (!tls->begun && loop->begun >= BEGUN_MAX) {
+        struct conn *oldest = loop->first_begun->conn;
+        conn_secure_refused(oldest, TLS_TIMEOUT);
+        conn_close(oldest, CLOSE_CONNECT_TIMEOUT);
+    }
     loop_handshake_forget(loop, tls);
+    if (!tls->begun)
+        begin(loop, tls);
+    if (tls->turns < UINT8_MAX)
+        tls->turns++;
     conn_handshake_turn(tls->conn);
     return true;
 }

@@ -137,6 +137,6 @@ void loop_before_poll(uv_prepare_t *prepare)
     struct loop *loop = container_of(prepare, struct loop, prepare);
     wait_for_messages(loop);
     wait_for_sockets(loop);
-    if (loop->first_handshake)
+    if (loop_handshake_ready(loop))
         uv_idle_start(&loop->idle, no_wait);
 }

@@ -30,6 +30,10 @@ struct tls {
     struct conn *conn;       /* the listener's, */
     struct tls *next, *prev; /* and its row of those that wait for their turn */
     bool waits;
+    struct tls *next_begun, *prev_begun; /* of those that are in the middle of it */
+    uint32_t begun_ms;                   /* loop time */
+    uint8_t turns;
+    bool begun;
     bool open;       /* the handshake was finished, whatever came then */
     uint8_t state;   /* enum tls_state */
     uint8_t reason;  /* enum tls_reason, when FAILED */
