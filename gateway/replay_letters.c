@@ -206,7 +206,7 @@ static bool is_of_sink(const struct replay_run *run, const struct deadletter *le
     return ours;
 }
 
-/* The rows of one message in the reading log, as what is held. */
+/* The rows of one message in the reading log, as what is held. GW_ECORRUPT: they cannot be read. */
 static int readings_hold(struct letters *letters, uint64_t seq, struct err *err)
 {
     struct journal_reader *reader;
@@ -216,8 +216,12 @@ static int readings_hold(struct letters *letters, uint64_t seq, struct err *err)
     if (rc)
         return rc;
     rc = journal_reader_next(reader, &extent, err);
-    if (rc == JOURNAL_EXTENT && extent.kind == EXTENT_BATCH && extent.first_seq <= seq &&
-        batch_decode(extent.body, &batch, err) == 0) {
+    bool here = rc > 0 && extent.first_seq <= seq;
+    if (here && rc == JOURNAL_DAMAGED)
+        rc = GW_ECORRUPT;
+    if (here && rc == JOURNAL_EXTENT && extent.kind == EXTENT_BATCH)
+        rc = batch_decode(extent.body, &batch, err);
+    if (batch) {
         for (uint32_t row = 0; row < batch->count; row++)
             if (batch->seq[row] == seq)
                 replay_row_copy(batch, row, letters->builder);
@@ -238,24 +242,33 @@ static int refused_letter(struct letters *letters, const struct deadletter *lett
     if (!is_of_sink(letters->run, letter) || !letter_wanted(letters->run, letter))
         return 0;
     int rc = readings_hold(letters, seq, err);
+    if (rc == GW_ECORRUPT) { /* what it gave before is not known, so it could not be taken back */
+        replay_run_damaged(letters->run, "readings", seq, 1);
+        return 0;
+    }
     if (rc)
         return rc;
     letter_decode(letters, letter);
     return decoded_send(letters, seq, seq, err);
 }
 
+/* Numbers there count letters, one after the other: a gap is damage. */
 static int refused_extent(struct letters *letters, const struct extent *extent, struct err *err)
 {
     struct deadletter_reader reader;
     struct deadletter letter;
-    uint64_t before = 0;
-    int rc = 0;
+    uint64_t before = 0, read = 0;
+    int rc = 0, got = 0;
     deadletter_reader_init(&reader, extent);
-    while (rc == 0 && deadletter_reader_next(&reader, &letter) == 1) {
+    while (rc == 0 && (got = deadletter_reader_next(&reader, &letter)) == 1) {
         if (letter.message.seq != before)
             rc = refused_letter(letters, &letter, err);
         before = letter.message.seq;
+        read++;
     }
+    if (got < 0 && read < extent->seq_count)
+        replay_run_damaged(letters->run, "refused", extent->first_seq + read,
+                           extent->seq_count - read);
     return rc;
 }
 
@@ -288,10 +301,13 @@ static int refused_run(struct letters *letters, struct err *err)
     if (rc || journal == NULL)
         return rc;
     rc = journal_reader_new(journal, journal_first_seq(journal), &reader, err);
-    while (rc == 0 && !run->stop && (rc = journal_reader_next(reader, &extent, err)) > 0)
+    while (rc == 0 && !run->stop && (rc = journal_reader_next(reader, &extent, err)) > 0) {
+        if (rc == JOURNAL_DAMAGED)
+            replay_run_damaged(run, "refused", extent.first_seq, extent.seq_count);
         rc = rc == JOURNAL_EXTENT && extent.kind == EXTENT_DEAD
                  ? refused_extent(letters, &extent, err)
                  : 0;
+    }
     journal_reader_free(reader);
     journal_close(journal);
     return run->stop ? GW_ECLOSED : rc < 0 ? rc : 0;

@@ -227,6 +227,7 @@ void rkit_open(struct replay_kit *kit)
         .dir = kit->jobs_dir,
         .state_dir = kit->state_dir,
         .again_dir = kit->again_dir,
+        .refused_dir = kit->refused_dir,
         .again_segment_bytes = 1 << 20,
         .feed_bytes = 64 << 10,
         .raw = rawlog_journal(kit->rawlog),
@@ -287,6 +288,7 @@ int replay_kit_setup(void **state)
     kit->dead_dir = mem_printf("%s/dead", kit->folder.path);
     kit->state_dir = mem_printf("%s/state", kit->folder.path);
     kit->again_dir = mem_printf("%s/again", kit->folder.path);
+    kit->refused_dir = mem_printf("%s/refused", kit->folder.path);
     kit->jobs_dir = mem_printf("%s/replays", kit->folder.path);
     assert_int_equal(disk_make_dirs(&disk_real, kit->state_dir), 0);
     kit->disk = &disk_real;
@@ -316,6 +318,7 @@ int replay_kit_teardown(void **state)
     free(kit->dead_dir);
     free(kit->state_dir);
     free(kit->again_dir);
+    free(kit->refused_dir);
     free(kit->jobs_dir);
     temp_dir_remove(&kit->folder);
     free(kit);

@@ -39,7 +39,7 @@ struct kit_sink {
 
 struct replay_kit {
     struct temp_dir folder;
-    char *raw_dir, *readings_dir, *dead_dir, *state_dir, *again_dir, *jobs_dir;
+    char *raw_dir, *readings_dir, *dead_dir, *state_dir, *again_dir, *jobs_dir, *refused_dir;
     const struct disk *disk; /* of the jobs */
     struct rawlog *rawlog;
     struct journal *readings, *dead;

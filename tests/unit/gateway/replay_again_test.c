@@ -16,6 +16,7 @@
 
 #include "lib/fault_disk.h"
 #include "lib/replay_kit.h"
+#include "refused.h"
 
 #define WRONG_UNIT                                                                                 \
     "      device: id\n"                                                                           \
@@ -527,6 +528,54 @@ static void letters_are_chosen_by_vendor_topic_and_reason(void **state)
     assert_int_equal(kit->status.failed, 0);
 }
 
+/* As the sink's lane leaves them: an extent each. */
+static void refuse(struct replay_kit *kit, uint64_t first, uint64_t last)
+{
+    struct journal *raw = rawlog_journal(kit->rawlog);
+    struct refused *refused = refused_new(&disk_real, kit->refused_dir, raw);
+    const struct unit unit = {.first_seq = first, .last_seq = last};
+    struct err err;
+    for (uint64_t seq = first; seq <= last; seq++) {
+        const struct sink_refusal row = {.seq = seq, .reason = "no", .detail = "too large"};
+        assert_int_equal(refused_store(refused, "sink", &unit, &row, 1, &err), 0);
+    }
+    refused_free(refused);
+}
+
+static void letters_of_a_sink_that_are_damaged_are_told(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, RIGHT_UNIT);
+    publish_rounds(kit);
+    rkit_decode(kit);
+    refuse(kit, 1, 3);
+    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.readings, 3);
+    assert_int_equal(kit->status.damaged, 0);
+    rkit_damage(kit, kit->refused_dir, 1);
+    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.readings, 2);
+    assert_int_equal(kit->status.damaged, 1);
+}
+
+static void a_letter_whose_readings_are_damaged_is_told_and_takes_nothing_away(void **state)
+{
+    struct replay_kit *kit = *state;
+    rkit_config(kit, RIGHT_UNIT);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m1\",\"serial\":\"s1\",\"t\":1000,\"v\":1}");
+    rkit_decode(kit);
+    rkit_publish(kit, "m/acme", "{\"id\":\"m2\",\"serial\":\"s2\",\"t\":1000,\"v\":2}");
+    rkit_decode(kit);
+    refuse(kit, 1, 2);
+    rkit_damage(kit, kit->readings_dir, 0);
+    rkit_config(kit, OTHER_DEVICE);
+    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.damaged, 1);
+    assert_int_equal(kit->status.readings, 1); /* of the second */
+    assert_int_equal(kit->status.withdrawn, 1);
+    assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 1000"), "nothing");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, replay_kit_setup, replay_kit_teardown)
@@ -551,6 +600,8 @@ int main(void)
         TEST(what_was_decoded_again_goes_with_the_reading_log),
         TEST(dead_letters_are_decoded_after_the_mapping_was_mended),
         TEST(letters_are_chosen_by_vendor_topic_and_reason),
+        TEST(letters_of_a_sink_that_are_damaged_are_told),
+        TEST(a_letter_whose_readings_are_damaged_is_told_and_takes_nothing_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
