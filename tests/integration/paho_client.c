@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A client that we have not written: publishes through Paho's MQTTAsync at one QoS and version, waits
- * for every acknowledgement, disconnects. Driven by paho.py.
+ * for every acknowledgement, disconnects. Driven by paho.py and tls.py.
  *
- *     paho_client URI CLIENT_ID VERSION(3|4|5) QOS TOPIC COUNT
+ *     paho_client URI CLIENT_ID VERSION(3|4|5) QOS TOPIC COUNT [CA [CERTIFICATE KEY]]
  *
+ * URI is tcp://HOST:PORT, or ssl:// with CA; its host name is checked.
  * Publishes {"level": 1} .. {"level": COUNT} and prints how many were acknowledged.
  */
 #include <MQTTAsync.h>
@@ -89,13 +90,21 @@ static bool wait_for(const atomic_int *count, const atomic_bool *flag, int wante
     return false;
 }
 
-static int client_connect(MQTTAsync client, int version)
+static int client_connect(MQTTAsync client, int version, char **files)
 {
+    MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
     MQTTAsync_connectOptions old = MQTTAsync_connectOptions_initializer;
     MQTTAsync_connectOptions new = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_connectOptions *options = version == 5 ? &new : &old;
     options->keepAliveInterval = 20;
     options->maxInflight = 100;
+    if (files[0]) {
+        tls.trustStore = files[0];
+        tls.keyStore = files[1];
+        tls.privateKey = files[1] ? files[2] : NULL;
+        tls.verify = 1;
+        options->ssl = &tls;
+    }
     if (version == 5) {
         options->cleanstart = 1;
         options->onSuccess5 = on_connected5;
@@ -140,8 +149,9 @@ static void client_disconnect(MQTTAsync client, int version)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: paho_client URI CLIENT_ID VERSION QOS TOPIC COUNT\n");
+    if (argc < 7 || argc > 10) {
+        fprintf(stderr,
+                "usage: paho_client URI CLIENT_ID VERSION QOS TOPIC COUNT [CA [CERT KEY]]\n");
         return 2;
     }
     int version = atoi(argv[3]), qos = atoi(argv[4]), count = atoi(argv[6]);
@@ -153,7 +163,8 @@ int main(int argc, char **argv)
     if (MQTTAsync_createWithOptions(&client, argv[1], argv[2], MQTTCLIENT_PERSISTENCE_NONE, NULL,
                                     &create) != MQTTASYNC_SUCCESS)
         return 1;
-    if (client_connect(client, version) != MQTTASYNC_SUCCESS || !wait_for(NULL, &connected, 0)) {
+    if (client_connect(client, version, argv + 7) != MQTTASYNC_SUCCESS ||
+        !wait_for(NULL, &connected, 0)) {
         fprintf(stderr, "not connected\n");
         return 1;
     }

@@ -143,6 +143,21 @@ def test_wrong_client_certificates_are_refused_by_reason():
         assert log.count("mqtt_tls_refused") == len(site.wrong), log[-3000:]
 
 
+def test_paho_publishes_over_tls_at_every_version():
+    client = os.path.join(os.path.dirname(gateway.PROGRAM), "tests", "paho_client")
+    with Site(MUTUAL, clients) as site:
+        def publish(host, *certificate, version="5"):
+            return subprocess.run([client, f"ssl://{host}:{site.tls_port}", f"paho{version}", version, "1",
+                                   "v1/acme/json", "20", site.ca.certificate, *certificate], capture_output=True,
+                                  timeout=120).returncode
+        mine = (site.acme.chain, site.acme.key)
+        for version in ("3", "4", "5"):
+            assert publish("localhost", *mine, version=version) == 0, version
+        assert publish("127.0.0.2", *mine) != 0, "its certificate is for another host"
+        assert publish("localhost") != 0
+        assert site.gateway.status()["received"] == 60
+
+
 def tls_counts(site):
     return {name: count for name, count in site.gateway.metrics().items()
             if count and ("tls" in name or "wrong_protocol" in name or "closed" in name)}
