@@ -32,7 +32,7 @@ struct listener_options {
     int64_t session_expiry_max_s; /* longer wishes are cut to this */
     int64_t sessions_max;    /* kept without connection; beyond, the oldest is dropped, counted */
     int64_t connections_max; /* 0: what the limit on open files allows, less a reserve */
-    int64_t unnamed_max;     /* of these before the login; 0: half of them */
+    int64_t unnamed_max;     /* of these before the login; 0: three quarters of them */
     int64_t address_connections_max, address_unnamed_max; /* of one address; 0: no limit */
     char *address_exempt;  /* networks that no limit by address holds for, commas between */
     int64_t login_threads; /* that hash passwords... */

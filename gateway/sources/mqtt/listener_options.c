@@ -56,7 +56,7 @@ const struct option listener_option_rows[] = {
     {"connections_max", OPTION_INT, AT(connections_max), "0", 0, 10000000, NULL,
      "Connections at a time; 0: what the limit on open files allows, less a reserve."},
     {"unnamed_max", OPTION_INT, AT(unnamed_max), "0", 0, 10000000, NULL,
-     "Connections at a time that have not logged in; 0: half of connections_max."},
+     "Connections at a time that have not logged in; 0: three quarters of connections_max."},
     {"address_connections_max", OPTION_INT, AT(address_connections_max), "0", 0, 10000000, NULL,
      "Connections of one address (IPv6: one /64) at a time; 0: no limit."},
     {"address_unnamed_max", OPTION_INT, AT(address_unnamed_max), "0", 0, 10000000, NULL,
