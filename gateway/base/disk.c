@@ -285,6 +285,33 @@ int disk_read_file(const struct disk *disk, const char *path, size_t size_max, s
     return rc;
 }
 
+int disk_read_named(const struct disk *disk, const char *path, size_t size_max, struct buffer *out)
+{
+    char real[PATH_MAX];
+    return realpath(path, real) ? disk_read_file(disk, real, size_max, out) : -errno;
+}
+
+int disk_read_line(const struct disk *disk, const char *path, size_t size_max, char **out)
+{
+    struct buffer text = {0};
+    int rc = disk_read_named(disk, path, size_max, &text);
+    size_t size = 0;
+    while (size < text.size && text.data[size] != '\n' && text.data[size] != '\r')
+        size++;
+    *out = rc == 0 ? bytes_strdup(bytes_of(text.data, size)) : NULL;
+    if (text.data)
+        explicit_bzero(text.data, text.capacity);
+    buffer_fini(&text);
+    return rc;
+}
+
+void disk_wipe_line(char *line)
+{
+    if (line)
+        explicit_bzero(line, strlen(line));
+    free(line);
+}
+
 /* The folder that holds `path`; the caller frees it. */
 static char *parent_of(const char *path)
 {

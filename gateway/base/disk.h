@@ -70,6 +70,13 @@ int disk_read_all(const struct disk *disk, int fd, void *data, size_t size, uint
 
 /* The whole file into `out` (appended), at most `size_max` bytes: -EFBIG beyond. */
 int disk_read_file(const struct disk *disk, const char *path, size_t size_max, struct buffer *out);
+/* The same of a file that somebody named to us. `open` refuses symbolic links, and mounted configurations
+ * and secrets are symbolic links: here they are followed. */
+int disk_read_named(const struct disk *disk, const char *path, size_t size_max, struct buffer *out);
+/* Its first line, as a string: a password. `*out` is the caller's, to be given to disk_wipe_line; null
+ * on an error. */
+int disk_read_line(const struct disk *disk, const char *path, size_t size_max, char **out);
+void disk_wipe_line(char *line); /* overwrites and frees; accepts null */
 
 /* Put `in` under `path` so that a crash leaves the old content or the new, never a mixture: write
  * `path`.new, sync, rename, sync the directory. */

@@ -68,7 +68,7 @@ struct looking {
 
 static int password_read(const char *path, struct buffer *out, struct err *err)
 {
-    int rc = path ? disk_read_file(&disk_real, path, PASSWORD_FILE_MAX, out) : 0;
+    int rc = path ? disk_read_named(&disk_real, path, PASSWORD_FILE_MAX, out) : 0;
     if (rc < 0)
         return err_set(err, GW_EINVAL, "password file %s: %s", path, strerror(-rc));
     for (size_t i = 0; i < out->size; i++)

@@ -53,8 +53,7 @@ static char *configured(const char *path, bool token)
     struct buffer text = {0}, errors = {0};
     struct yaml yaml = {0};
     char *listen = NULL;
-    char real[PATH_MAX]; /* mounted configurations are symbolic links */
-    if (realpath(path, real) && disk_read_file(&disk_real, real, CONFIG_BYTES_MAX, &text) == 0 &&
+    if (disk_read_named(&disk_real, path, CONFIG_BYTES_MAX, &text) == 0 &&
         yaml_parse(&yaml, buffer_bytes(&text), path, &errors) == 0 && yaml.root &&
         yaml.root->kind == YAML_MAPPING) {
         const struct yaml_node *admin = yaml_find(yaml.root, "admin");

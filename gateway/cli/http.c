@@ -65,8 +65,7 @@ static struct bytes token_in(struct bytes text)
 static void token_read(struct http *http, const char *path)
 {
     struct buffer text = {0};
-    char real[PATH_MAX]; /* mounted secrets are symbolic links */
-    int rc = realpath(path, real) ? disk_read_file(&disk_real, real, 1 << 20, &text) : -errno;
+    int rc = disk_read_named(&disk_real, path, 1 << 20, &text);
     struct bytes token = token_in(buffer_bytes(&text));
     if (rc < 0)
         err_set(&http->wrong, GW_EINVAL, "--token-file %s: %s", path, strerror(-rc));

@@ -377,19 +377,10 @@ static int run(const struct sim_options *given)
 /* In place of --password. */
 static int password_read(struct sim_options *given)
 {
-    struct buffer text = {0};
     if (given->password_file == NULL)
         return CLI_GO;
-    int rc = disk_read_file(&disk_real, given->password_file, 65536, &text);
-    if (rc == 0) {
-        const uint8_t *end = text.size ? memchr(text.data, '\n', text.size) : NULL;
-        size_t size = end ? (size_t)(end - text.data) : text.size;
-        free(given->password);
-        given->password = bytes_strdup(bytes_of(text.data, size));
-    }
-    if (text.capacity)
-        explicit_bzero(text.data, text.capacity);
-    buffer_fini(&text);
+    free(given->password);
+    int rc = disk_read_line(&disk_real, given->password_file, 65536, &given->password);
     return rc ? cli_fail("sim", EXIT_CODE_USAGE, "--password-file %s: %s", given->password_file,
                          strerror(-rc))
               : CLI_GO;

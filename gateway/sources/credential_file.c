@@ -21,11 +21,7 @@ enum { LOCK_TRIES = 50, LOCK_WAIT_NS = 100000000, MODE_NEW = 0640 };
 int credential_file_read(const struct disk *disk, const char *path, struct buffer *out,
                          struct err *err)
 {
-    char real[PATH_MAX];
-    /* disk->open refuses symbolic links, and mounted secrets are symbolic links. */
-    int rc = realpath(path, real) ? 0 : -errno;
-    if (rc == 0)
-        rc = disk_read_file(disk, real, CREDENTIAL_FILE_MAX, out);
+    int rc = disk_read_named(disk, path, CREDENTIAL_FILE_MAX, out);
     if (rc == -ENOENT)
         return err_set(err, GW_ENOENT, "%s: cannot be read: there is no such file", path);
     return rc < 0 ? err_set(err, GW_EINVAL, "%s: cannot be read: %s", path, strerror(-rc)) : 0;

@@ -102,7 +102,7 @@ int ch_password_read(const struct clickhouse_options *options, const struct sink
     char *path = ch_path(host, options->password_file);
     int result = 0;
     if (path) {
-        result = disk_read_file(host->disk, path, PASSWORD_FILE_MAX, out);
+        result = disk_read_named(host->disk, path, PASSWORD_FILE_MAX, out);
         if (result < 0)
             result =
                 err_set(err, GW_EINVAL, "read `password_file` %s: %s", path, strerror(-result));

@@ -113,7 +113,7 @@ static int set_secret(rd_kafka_conf_t *conf, const char *name, const struct sink
     if (path == NULL)
         return 0;
     struct buffer secret = {0};
-    int rc = disk_read_file(host->disk, path, SECRET_MAX, &secret);
+    int rc = disk_read_named(host->disk, path, SECRET_MAX, &secret);
     if (rc) {
         err_set(err, GW_EINVAL, "`%s`: %s cannot be read", option, path);
         goto out;

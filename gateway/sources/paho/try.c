@@ -172,16 +172,10 @@ static void urls_cut(struct try *try)
 
 static int password_take(struct try *try, struct err *err)
 {
-    struct buffer text = {0};
     const char *path = try->options->password_file;
     if (path == NULL)
         return 0;
-    int rc = disk_read_file(&disk_real, path, PASSWORD_BYTES_MAX, &text);
-    buffer_u8(&text, '\0');
-    try->password = mem_strdup((const char *)text.data);
-    try->password[strcspn(try->password, "\r\n")] = '\0';
-    explicit_bzero(text.data, text.size);
-    buffer_fini(&text);
+    int rc = disk_read_line(&disk_real, path, PASSWORD_BYTES_MAX, &try->password);
     return rc < 0 ? err_set(err, GW_EIO, "password file %s: %s", path, strerror(-rc)) : 0;
 }
 
@@ -200,9 +194,7 @@ int paho_try(const struct paho_options *options, int64_t timeout_ms, int *versio
     if (rc == 0 && !yes)
         rc = err_set(err, GW_EIO, "%s", try.why);
     *version = try.version;
-    if (try.password)
-        explicit_bzero(try.password, strlen(try.password));
-    free(try.password);
+    disk_wipe_line(try.password);
     free(try.text);
     pthread_cond_destroy(&try.changed);
     pthread_mutex_destroy(&try.lock);

@@ -547,15 +547,9 @@ static int split(char *text, const char *separators, char **out, int max)
 
 static int password_take(struct worker *worker, struct err *err)
 {
-    struct buffer text = {0};
     if (worker->settings.password_file == NULL)
         return 0;
-    int rc = disk_read_file(&disk_real, worker->settings.password_file, 4096, &text);
-    buffer_u8(&text, '\0');
-    worker->password = mem_strdup((const char *)text.data);
-    worker->password[strcspn(worker->password, "\r\n")] = '\0';
-    explicit_bzero(text.data, text.size);
-    buffer_fini(&text);
+    int rc = disk_read_line(&disk_real, worker->settings.password_file, 4096, &worker->password);
     return rc < 0 ? err_set(err, GW_EINVAL, "password file %s: %s", worker->settings.password_file,
                             strerror(-rc))
                   : 0;

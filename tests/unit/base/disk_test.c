@@ -232,6 +232,36 @@ static void a_replaced_file_is_old_or_new_whatever_fails(void **state)
     }
 }
 
+static void a_named_file_is_read_through_symbolic_links_and_ours_are_not(void **state)
+{
+    (void)state;
+    struct temp_dir dir;
+    char path[320], link[320];
+    struct buffer out = {0};
+    char *line;
+    temp_dir_make(&dir);
+    snprintf(path, sizeof path, "%s/secret", dir.path);
+    snprintf(link, sizeof link, "%s/mounted", dir.path);
+    int fd = disk_real.open(&disk_real, path, O_WRONLY | O_CREAT);
+    assert_int_equal(disk_write_all(&disk_real, fd, bytes_text("pa ss\r\nmore\n"), 0), 0);
+    disk_real.close(&disk_real, fd);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(disk_read_file(&disk_real, link, 100, &out), -ELOOP);
+    assert_int_equal(disk_read_named(&disk_real, link, 100, &out), 0);
+    assert_int_equal(out.size, 12);
+    assert_int_equal(disk_read_line(&disk_real, link, 100, &line), 0);
+    assert_string_equal(line, "pa ss");
+    disk_wipe_line(line);
+    assert_int_equal(disk_read_line(&disk_real, link, 11, &line), -EFBIG);
+    assert_null(line);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(disk_read_line(&disk_real, link, 100, &line), -ENOENT);
+    assert_null(line);
+    disk_wipe_line(line);
+    buffer_fini(&out);
+    temp_dir_remove(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +273,7 @@ int main(void)
         cmocka_unit_test(folders_are_made_on_every_level_and_again_without_harm),
         cmocka_unit_test(writes_are_continued_when_short_and_end_with_an_error),
         cmocka_unit_test(a_replaced_file_is_old_or_new_whatever_fails),
+        cmocka_unit_test(a_named_file_is_read_through_symbolic_links_and_ours_are_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
