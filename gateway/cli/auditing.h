@@ -2,7 +2,7 @@
  *
  * One run of `tidegate audit`: what its files share. Main thread.
  *
- * audit.c the verb and its windows; audit_logs.c the logs; audit_parquet.c, audit_clickhouse.c,
+ * audit.c the verb and its windows; audit_logs.c the logs; audit_parquet.c, audit_clickhouse*.c,
  * audit_kafka.c a store each; audit_tell.c what comes out.
  */
 #ifndef TIDEGATE_CLI_AUDITING_H
