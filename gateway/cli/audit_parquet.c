@@ -16,7 +16,8 @@
 enum { TRIES = 20, DAY_MS = 86400000 };
 
 struct found {
-    uint64_t seq, hash;
+    uint64_t seq;
+    uint32_t hash; /* low bits */
 };
 
 /* What one day holds, until it is known that it did not change. */
@@ -30,16 +31,8 @@ struct looking {
     struct audit *audit;
     char *folder;
     uint64_t gateway, first_seq, end_seq; /* files of other messages are passed over */
-    bool without_seq;                     /* hashes of keys without the sequence number */
-    void (*row)(struct looking *looking, const struct found *found);
     struct day day;
-    int64_t oldest_day; /* of those that are there */
-    /* Explaining: of each absent reading its hash without sequence number, sorted by it. */
-    struct wanted {
-        uint64_t hash;
-        struct audit_absent *absent;
-    } * wanted;
-    size_t wanted_count, wanted_capacity;
+    int64_t oldest_day;      /* of those that are there */
     int64_t keep_before_day; /* days before this one are not kept */
 };
 
@@ -54,15 +47,14 @@ static void rows_take(struct looking *looking, const struct rows *rows)
             day->rows = mem_realloc(day->rows, day->capacity * sizeof *day->rows);
         }
         const struct audit_key key = {
-            .seq = looking->without_seq ? 0 : (uint64_t)rows->seq[i],
+            .seq = (uint64_t)rows->seq[i],
             .vendor = string_table_at(&rows->strings, rows->text[TEXT_VENDOR][i]),
             .device = string_table_at(&rows->strings, rows->text[TEXT_DEVICE][i]),
             .metric = string_table_at(&rows->strings, rows->text[TEXT_METRIC][i]),
             .ts_ms = rows->ts[i],
         };
-        uint64_t seq = (uint64_t)rows->seq[i];
-        if (seq >= looking->first_seq && seq < looking->end_seq)
-            day->rows[day->count++] = (struct found){seq, audit_key_hash(&key)};
+        if (key.seq >= looking->first_seq && key.seq < looking->end_seq)
+            day->rows[day->count++] = (struct found){key.seq, (uint32_t)audit_key_hash(&key)};
     }
 }
 
@@ -149,8 +141,11 @@ static int day_read(struct looking *looking, struct err *err)
         rc = day_try(looking, err);
     if (rc == 1)
         return err_set(err, GW_EIO, "folder %s changes all the time: try again", looking->day.path);
-    for (size_t i = 0; i < looking->day.count && rc == 0; i++)
-        looking->row(looking, &looking->day.rows[i]);
+    for (size_t i = 0; i < looking->day.count && rc == 0; i++) {
+        /* Merged files hold rows of several generations. */
+        const struct owed_row row = {.hash = looking->day.rows[i].hash};
+        audit_store_row(looking->audit, looking->day.rows[i].seq, &row);
+    }
     return rc;
 }
 
@@ -178,50 +173,14 @@ static int days_read(struct looking *looking, struct err *err)
 
 /* ---- why something is absent ---- */
 
+/* Files keep a row of each message, so no other one stands in its place. */
 static void on_absent(void *arg, struct audit_absent *absent, const struct audit_key *key,
                       int64_t received_ms)
 {
-    struct looking *looking = arg;
-    struct audit_key other = *key;
+    const struct looking *looking = arg;
     (void)received_ms;
-    other.seq = 0;
-    if (day_of_ms(key->ts_ms) < looking->keep_before_day) {
+    if (day_of_ms(key->ts_ms) < looking->keep_before_day)
         absent->reason = ABSENT_EXPIRED;
-        return;
-    }
-    if (looking->wanted_count == looking->wanted_capacity) {
-        looking->wanted_capacity = looking->wanted_capacity ? 2 * looking->wanted_capacity : 1024;
-        looking->wanted =
-            mem_realloc(looking->wanted, looking->wanted_capacity * sizeof *looking->wanted);
-    }
-    looking->wanted[looking->wanted_count++] = (struct wanted){audit_key_hash(&other), absent};
-}
-
-static int by_hash(const void *a, const void *b)
-{
-    const struct wanted *left = a, *right = b;
-    return (left->hash > right->hash) - (left->hash < right->hash);
-}
-
-/* The same device, metric and time, from another message: of two decodings the newer one stays. */
-static void on_other_row(struct looking *looking, const struct found *found)
-{
-    const struct wanted key = {.hash = found->hash};
-    struct wanted *at = bsearch(&key, looking->wanted, looking->wanted_count, sizeof key, by_hash);
-    if (at == NULL)
-        return;
-    while (at > looking->wanted && at[-1].hash == found->hash)
-        at--;
-    for (; at < looking->wanted + looking->wanted_count && at->hash == found->hash; at++)
-        if (at->absent->seq != found->seq)
-            at->absent->reason = ABSENT_REPLACED;
-}
-
-static void on_row(struct looking *looking, const struct found *found)
-{
-    /* Merged files hold rows of several generations. */
-    const struct owed_row row = {.hash = (uint32_t)found->hash};
-    audit_store_row(looking->audit, found->seq, &row);
 }
 
 /* Which days `keep` and `keep_size` of the sink have removed. */
@@ -242,20 +201,6 @@ static void kept_find(struct auditing *auditing, size_t cursor, struct looking *
              "`keep` of the sink leaves nothing from before %.10s", text);
 }
 
-static int absent_explain(struct auditing *auditing, struct looking *looking,
-                          struct audit_absent *absent, size_t count, struct err *err)
-{
-    int rc = audit_logs_explain(auditing, absent, count, on_absent, looking, err);
-    if (rc || looking->wanted_count == 0)
-        return rc;
-    qsort(looking->wanted, looking->wanted_count, sizeof *looking->wanted, by_hash);
-    looking->without_seq = true;
-    looking->row = on_other_row;
-    looking->first_seq = 0;
-    looking->end_seq = UINT64_MAX;
-    return days_read(looking, err);
-}
-
 int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err)
 {
     static const struct audit_rule rule = {.exact = true};
@@ -266,7 +211,6 @@ int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err)
         .folder =
             path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", auditing->options->data, path),
         .gateway = journal_identity(auditing->raw).bits,
-        .row = on_row,
     };
     size_t count;
     auditing_store_begin(auditing, cursor, &rule);
@@ -279,12 +223,11 @@ int audit_parquet(struct auditing *auditing, size_t cursor, struct err *err)
         struct audit_absent *absent = audit_store_judge(auditing->audit, &count);
         if (count) {
             kept_find(auditing, cursor, &looking, options);
-            rc = absent_explain(auditing, &looking, absent, count, err);
+            rc = audit_logs_explain(auditing, absent, count, on_absent, &looking, err);
         }
         audit_store_finish(auditing->audit);
     }
     free(looking.day.rows);
-    free(looking.wanted);
     free(looking.folder);
     return rc;
 }

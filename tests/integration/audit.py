@@ -88,6 +88,23 @@ def test_a_file_that_stands_twice_is_told():
         assert total_of(rows, "missing") == 0
 
 
+def test_a_lost_file_is_told_though_later_messages_had_the_same_readings():
+    """A meter that sends again what it was not sure of: files keep both, so neither excuses the other."""
+    with Gateway() as gateway:
+        gateway.start()
+        text = json.dumps({"time": "2026-11-20T08:00:00Z", "volume.total": 5}).encode()
+        for count in (1, 2):
+            gateway.publish("v1/aqua/d1/json", text, "-q", "1")
+            gateway.settled(messages=count)
+        gateway.stop()
+        paths = sorted(glob.glob(os.path.join(gateway.data, "parquet", "*", "*.parquet")))
+        assert len(paths) == 2, paths
+        os.unlink(paths[0])
+        rows, differences = audit(gateway, check=65)
+        assert [(row["first_seq"], row["last_seq"]) for row in differences] == [(1, 1)], differences
+        assert total_of(rows, "missing") == 1 and total_of(rows, "replaced") == 0, rows
+
+
 def test_days_that_the_sink_no_longer_keeps_are_no_loss():
     with Gateway() as gateway:
         gateway.start()
