@@ -206,12 +206,15 @@ static void counts_print(const struct yaml_node *job)
     bool plain = strcmp(answer_text(job, "source"), "readings") == 0;
     printf("%s %s readings of %s messages", dry ? "would send" : "sent",
            answer_text(job, "readings"), answer_text(job, "messages"));
-    if (!plain)
-        printf("; %s %s differently than before, %s withdrawn", answer_text(job, "changed"),
-               dry ? "would be" : "are", answer_text(job, "withdrawn"));
     if (answer_number(job, "failed") > 0)
         printf("; %s messages still give no reading", answer_text(job, "failed"));
     printf("\n");
+    /* Not with what this sink has: a replay to another sink may have been first. */
+    if (!plain)
+        printf("compared with what these messages gave when they were last decoded (live, or by a "
+               "replay to any sink): %s readings %s, %s %s withdrawn\n",
+               answer_text(job, "changed"), dry ? "would change" : "changed",
+               answer_text(job, "withdrawn"), dry ? "would be" : "were");
 }
 
 static int end_print(struct http *http, const char *id, const struct yaml_node *job,
