@@ -167,7 +167,7 @@ static void guards_make(struct shared *shared, const struct listener_options *op
 {
     struct err err;
     uint64_t unnamed = (uint64_t)options->unnamed_max;
-    shared->unnamed_max = unnamed ? unnamed : shared->connections_max / 4 * 3;
+    shared->unnamed_max = unnamed ? unnamed : shared->connections_max - shared->connections_max / 4;
     if (options->address_connections_max || options->address_unnamed_max)
         shared->hosts = hosts_new((uint64_t)options->address_connections_max,
                                   (uint64_t)options->address_unnamed_max);
