@@ -195,11 +195,20 @@ static void paho_pause(struct source *source)
     container_of(source, struct paho, source)->paused = true;
 }
 
+/* While it closes, the loop may have closed its handles by now. */
+static void mail_send(struct paho *paho)
+{
+    pthread_mutex_lock(&paho->lock);
+    if (paho->mail_open)
+        uv_async_send(&paho->mail);
+    pthread_mutex_unlock(&paho->lock);
+}
+
 static void paho_resume(struct source *source)
 {
     struct paho *paho = container_of(source, struct paho, source);
     paho->paused = false;
-    uv_async_send(&paho->mail);
+    mail_send(paho);
 }
 
 static void paho_close(struct source *source, int64_t drain_ms, void (*closed)(void *arg),
@@ -216,10 +225,7 @@ static void paho_close(struct source *source, int64_t drain_ms, void (*closed)(v
     }
     paho->drain_until_ms = clock_monotonic_ms() + drain_ms;
     paho->close_wanted = true;
-    pthread_mutex_lock(&paho->lock);
-    if (paho->mail_open) /* a second time, for less patience, it may be closed by now */
-        uv_async_send(&paho->mail);
-    pthread_mutex_unlock(&paho->lock);
+    mail_send(paho);
 }
 
 void paho_leave(struct source *source)
