@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include <unistd.h>
 
 #include "admin/guard.h"
+#include "admin/socket.h"
 #include "admin/watch.h"
 #include "base/log.h"
 
@@ -372,62 +371,6 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                  : refuse(connection, MHD_HTTP_NOT_FOUND, "not found\n");
 }
 
-/* ---- socket ---- */
-
-static int socket_bind(const struct addrinfo *address)
-{
-    int one = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (address->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, CONNECTIONS_MAX) < 0) {
-        int rc = -errno;
-        close(fd);
-        return rc;
-    }
-    return fd;
-}
-
-/* HOST:PORT or [HOST]:PORT; port 0 picks one. */
-static int socket_open(const char *text, struct err *err)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *list;
-    char host[256] = "";
-    const char *colon = strrchr(text, ':');
-    size_t size = colon ? (size_t)(colon - text) : 0;
-    bool brackets = size >= 2 && text[0] == '[' && colon[-1] == ']';
-    if (colon == NULL || colon[1] == '\0' || size >= sizeof host)
-        return err_set(err, GW_EINVAL, "admin: `%s` is not HOST:PORT", text);
-    memcpy(host, text + brackets, size - 2 * (size_t)brackets);
-    int rc = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &list);
-    if (rc)
-        return err_set(err, GW_EINVAL, "admin: %s: %s", text, gai_strerror(rc));
-    int fd = -EADDRNOTAVAIL;
-    for (const struct addrinfo *address = list; address && fd < 0; address = address->ai_next)
-        fd = socket_bind(address);
-    freeaddrinfo(list);
-    if (fd < 0)
-        return err_set(err, GW_EIO,
-                       "admin: listen on %s: %s; choose another with --admin HOST:PORT", text,
-                       strerror(-fd));
-    return fd;
-}
-
-static int socket_port(int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-        return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
-}
-
 /* ---- TLS ---- */
 
 /* libmicrohttpd gives this callback nothing to tell one server from another. */
@@ -468,20 +411,9 @@ const char *admin_exposed(const struct admin_options *options)
     return NULL;
 }
 
-/* What the socket says, whatever the name was that it was bound by. */
-static bool is_beyond(int fd)
-{
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
-        return true;
-    struct address address = address_of((const struct sockaddr *)&bound);
-    return !address_is_loopback(&address);
-}
-
 static int exposure_check(const struct admin_options *options, int fd, struct err *err)
 {
-    if (!is_beyond(fd))
+    if (!socket_is_beyond(fd))
         return 0;
     struct admin_options beyond = *options;
     char any[] = "0.0.0.0:0";
@@ -528,7 +460,7 @@ static int server_start(struct admin *admin, const struct admin_options *options
     if (rc)
         return rc;
     admin->tls = options->certificate_file != NULL;
-    admin->beyond = is_beyond(fd);
+    admin->beyond = socket_is_beyond(fd);
     if (admin->tls)
         atomic_store(&certified, &admin->guard);
     admin->daemon = daemon_start(admin, fd, admin->tls);
