@@ -17,8 +17,7 @@
 enum { URLS_MAX = 16, PASSWORD_BYTES_MAX = 4096, LEAVE_MS = 1000 };
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
-struct
-try {
+struct visit {
     const struct paho_options *options;
     char *text, *urls[URLS_MAX]; /* `text` cut up */
     int url_count;
@@ -34,14 +33,14 @@ try {
 
 /* ---- Paho's thread ---- */
 
-static void answer(struct try *try, bool yes, const char *why)
+static void answer(struct visit *visit, bool yes, const char *why)
 {
-    pthread_mutex_lock(&try->lock);
-    try->answered = true;
-    try->yes = yes;
-    snprintf(try->why, sizeof try->why, "%s", why);
-    pthread_cond_broadcast(&try->changed);
-    pthread_mutex_unlock(&try->lock);
+    pthread_mutex_lock(&visit->lock);
+    visit->answered = true;
+    visit->yes = yes;
+    snprintf(visit->why, sizeof visit->why, "%s", why);
+    pthread_cond_broadcast(&visit->changed);
+    pthread_mutex_unlock(&visit->lock);
 }
 
 static void on_yes(void *context, MQTTAsync_successData *data)
@@ -76,38 +75,38 @@ static void on_no5(void *context, MQTTAsync_failureData5 *data)
 
 /* ---- the caller's ---- */
 
-static bool answer_wait(struct try *try, int64_t timeout_ms)
+static bool answer_wait(struct visit *visit, int64_t timeout_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000 + 1;
-    pthread_mutex_lock(&try->lock);
-    while (!try->answered)
-        if (pthread_cond_timedwait(&try->changed, &try->lock, &until))
+    pthread_mutex_lock(&visit->lock);
+    while (!visit->answered)
+        if (pthread_cond_timedwait(&visit->changed, &visit->lock, &until))
             break;
-    if (!try->answered)
-        snprintf(try->why, sizeof try->why, "no answer within %lld s",
+    if (!visit->answered)
+        snprintf(visit->why, sizeof visit->why, "no answer within %lld s",
                  (long long)timeout_ms / 1000);
-    bool yes = try->yes;
-    pthread_mutex_unlock(&try->lock);
+    bool yes = visit->yes;
+    pthread_mutex_unlock(&visit->lock);
     return yes;
 }
 
-static void connect_options(struct try *try, int64_t timeout_ms, MQTTAsync_connectOptions *out,
+static void connect_options(struct visit *visit, int64_t timeout_ms, MQTTAsync_connectOptions *out,
                             MQTTAsync_SSLOptions *tls)
 {
-    const struct paho_options *options = try->options;
+    const struct paho_options *options = visit->options;
     MQTTAsync_connectOptions five = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_connectOptions four = MQTTAsync_connectOptions_initializer;
-    *out = try->version == MQTTVERSION_5 ? five : four;
-    out->MQTTVersion = try->version;
+    *out = visit->version == MQTTVERSION_5 ? five : four;
+    out->MQTTVersion = visit->version;
     out->connectTimeout = (int)(timeout_ms / 1000);
-    out->context = try;
+    out->context = visit;
     out->username = options->user;
-    out->password = try->password;
-    out->serverURIs = try->urls;
-    out->serverURIcount = try->url_count;
-    if (try->version == MQTTVERSION_5) {
+    out->password = visit->password;
+    out->serverURIs = visit->urls;
+    out->serverURIcount = visit->url_count;
+    if (visit->version == MQTTVERSION_5) {
         out->cleanstart = 1;
         out->onSuccess5 = on_yes5;
         out->onFailure5 = on_no5;
@@ -116,7 +115,7 @@ static void connect_options(struct try *try, int64_t timeout_ms, MQTTAsync_conne
         out->onSuccess = on_yes;
         out->onFailure = on_no;
     }
-    if (strncmp(try->urls[0], "mqtts://", 8) != 0)
+    if (strncmp(visit->urls[0], "mqtts://", 8) != 0)
         return;
     tls->trustStore = options->tls_ca_file ? options->tls_ca_file : SYSTEM_CA;
     tls->keyStore = options->tls_certificate_file;
@@ -127,76 +126,76 @@ static void connect_options(struct try *try, int64_t timeout_ms, MQTTAsync_conne
     out->ssl = tls;
 }
 
-static void leave(struct try *try)
+static void leave(struct visit *visit)
 {
     MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
     options.timeout = LEAVE_MS;
-    MQTTAsync_disconnect(try->client, &options);
+    MQTTAsync_disconnect(visit->client, &options);
     for (int64_t until = clock_monotonic_ms() + LEAVE_MS;
-         MQTTAsync_isConnected(try->client) && clock_monotonic_ms() < until;)
+         MQTTAsync_isConnected(visit->client) && clock_monotonic_ms() < until;)
         usleep(10000);
 }
 
-static bool try_version(struct try *try, int version, int64_t timeout_ms)
+static bool try_version(struct visit *visit, int version, int64_t timeout_ms)
 {
     char id[64];
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer5;
     MQTTAsync_connectOptions connect;
     MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
-    try->version = create.MQTTVersion = version;
-    try->answered = try->yes = false;
+    visit->version = create.MQTTVersion = version;
+    visit->answered = visit->yes = false;
     snprintf(id, sizeof id, "tidegate-doctor-%d", (int)getpid());
-    int rc = MQTTAsync_createWithOptions(&try->client, try->urls[0], id,
+    int rc = MQTTAsync_createWithOptions(&visit->client, visit->urls[0], id,
                                          MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
     if (rc == MQTTASYNC_SUCCESS) {
-        connect_options(try, timeout_ms, &connect, &tls);
-        rc = MQTTAsync_connect(try->client, &connect);
+        connect_options(visit, timeout_ms, &connect, &tls);
+        rc = MQTTAsync_connect(visit->client, &connect);
     }
     if (rc != MQTTASYNC_SUCCESS)
-        answer(try, false, MQTTAsync_strerror(rc) ? MQTTAsync_strerror(rc) : "Paho refuses it");
-    bool yes = answer_wait(try, timeout_ms);
+        answer(visit, false, MQTTAsync_strerror(rc) ? MQTTAsync_strerror(rc) : "Paho refuses it");
+    bool yes = answer_wait(visit, timeout_ms);
     if (yes)
-        leave(try);
-    MQTTAsync_destroy(&try->client); /* its callbacks have ended after this */
+        leave(visit);
+    MQTTAsync_destroy(&visit->client); /* its callbacks have ended after this */
     return yes;
 }
 
-static void urls_cut(struct try *try)
+static void urls_cut(struct visit *visit)
 {
     char *rest = NULL;
-    try->text = mem_strdup(try->options->url);
-    for (char *url = strtok_r(try->text, ", ", &rest); url && try->url_count < URLS_MAX;
+    visit->text = mem_strdup(visit->options->url);
+    for (char *url = strtok_r(visit->text, ", ", &rest); url && visit->url_count < URLS_MAX;
          url = strtok_r(NULL, ", ", &rest))
-        try->urls[try->url_count++] = url;
+        visit->urls[visit->url_count++] = url;
 }
 
-static int password_take(struct try *try, struct err *err)
+static int password_take(struct visit *visit, struct err *err)
 {
-    const char *path = try->options->password_file;
+    const char *path = visit->options->password_file;
     if (path == NULL)
         return 0;
-    int rc = disk_read_line(&disk_real, path, PASSWORD_BYTES_MAX, &try->password);
+    int rc = disk_read_line(&disk_real, path, PASSWORD_BYTES_MAX, &visit->password);
     return rc < 0 ? err_set(err, GW_EIO, "password file %s: %s", path, strerror(-rc)) : 0;
 }
 
 int paho_try(const struct paho_options *options, int64_t timeout_ms, int *version, struct err *err)
 {
-    struct try try = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct visit visit = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&try.changed, &attributes);
+    pthread_cond_init(&visit.changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    urls_cut(&try);
-    int rc = password_take(&try, err);
-    bool yes = rc == 0 && (try_version(&try, MQTTVERSION_5, timeout_ms / 2) ||
-                           try_version(&try, MQTTVERSION_3_1_1, timeout_ms / 2));
+    urls_cut(&visit);
+    int rc = password_take(&visit, err);
+    bool yes = rc == 0 && (try_version(&visit, MQTTVERSION_5, timeout_ms / 2) ||
+                           try_version(&visit, MQTTVERSION_3_1_1, timeout_ms / 2));
     if (rc == 0 && !yes)
-        rc = err_set(err, GW_EIO, "%s", try.why);
-    *version = try.version;
-    disk_wipe_line(try.password);
-    free(try.text);
-    pthread_cond_destroy(&try.changed);
-    pthread_mutex_destroy(&try.lock);
+        rc = err_set(err, GW_EIO, "%s", visit.why);
+    *version = visit.version;
+    disk_wipe_line(visit.password);
+    free(visit.text);
+    pthread_cond_destroy(&visit.changed);
+    pthread_mutex_destroy(&visit.lock);
     return rc;
 }
