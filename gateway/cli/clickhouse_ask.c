@@ -103,12 +103,15 @@ void clickhouse_ask_free(struct clickhouse_ask *ask)
     free(ask);
 }
 
-/* The first line of what the server says. */
+/* The first line of what the server says, without what would move a terminal's cursor. */
 static int server_error(struct clickhouse_ask *ask, long status, struct err *err)
 {
     size_t size = 0;
     while (size < ask->error.size && size < 300 && ask->error.data[size] != '\n')
         size++;
+    for (size_t i = 0; i < size; i++)
+        if (ask->error.data[i] < 0x20 || ask->error.data[i] == 0x7f)
+            ask->error.data[i] = '?';
     buffer_u8(&ask->error, '\0');
     const char *text = (const char *)ask->error.data;
     bool denied = strstr(text, "ACCESS_DENIED") || strstr(text, "Not enough privileges");
