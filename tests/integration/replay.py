@@ -99,7 +99,8 @@ def test_a_replay_is_stopped_and_goes_on_where_it_was():
         gateway.job_becomes(job, "has begun", lambda found: found["readings"] > 0)
         nice = niceness(gateway.process.pid)
         assert {value for name, value in nice.items() if name.startswith("replay-")} == {10}, nice
-        assert {value for name, value in nice.items() if not name.startswith("replay-")} == {os.nice(0)}, nice
+        behind = ("replay-", "login")  # password checks yield, too
+        assert {value for name, value in nice.items() if not name.startswith(behind)} == {os.nice(0)}, nice
         gateway.admin_verb("replay", "stop", job, check=0)
         assert gateway.ends(job, "stopped")
         stopped = gateway.job(job)
