@@ -4,6 +4,7 @@ podman and runc, in a storage of our own below build/: images and containers of 
 
 Needs root, as the machine's Debian gives it: without, or without a podman that can run anything at all, everything
 here is skipped with the reason."""
+import atexit
 import fcntl
 import hashlib
 import json
@@ -108,9 +109,36 @@ def archive(root):
     return path
 
 
+def use():
+    """Ours until this process ends. podman leaves its storage mounted, and a clone with a mount in it cannot be
+    removed: the last of us unmounts it, and the next podman mounts it again."""
+    os.makedirs(FOLDER, exist_ok=True)
+    users = open(os.path.join(FOLDER, "users"), "w", encoding="utf-8")  # pylint: disable=consider-using-with
+    fcntl.flock(users, fcntl.LOCK_SH)
+    _state["users"] = users
+    atexit.register(leave)
+
+
+def leave():
+    try:
+        fcntl.flock(_state["users"], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    try:  # podman cleans up behind a container that ended, on its own
+        lib.wait_until("no podman of ours runs", lambda: subprocess.run(
+            ["pgrep", "-f", f"podman --root {FOLDER}/"], capture_output=True, check=False).returncode, 10)
+    except AssertionError as error:
+        print(error)
+    for driver in DRIVERS:
+        subprocess.run(["umount", os.path.join(FOLDER, driver, driver)], capture_output=True, check=False)
+    shutil.rmtree(RUN, ignore_errors=True)
+
+
 def need():
     """Raises Skip where there is no podman that works."""
     if "reason" not in _state:
+        if os.geteuid() == 0:
+            use()
         _state["reason"] = probe()
     if _state["reason"]:
         raise lib.Skip(_state["reason"])
