@@ -41,21 +41,12 @@ def floor_round(broker, folder, count):
         process.wait()
 
 
-def workers(gateway):
-    with open(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children", encoding="utf-8") as file:
-        found = [int(pid) for pid in file.read().split()]
-    for task in os.listdir(f"/proc/{gateway.process.pid}/task"):
-        with open(f"/proc/{gateway.process.pid}/task/{task}/children", encoding="utf-8") as file:
-            found += [int(pid) for pid in file.read().split()]
-    return sorted(set(found))
-
-
 def source_round(broker, count):
     """CPU-seconds per million messages of the worker process, and of the thread that moves messages on."""
     with Measured(extra=BROKERS.format(port=broker.port)) as measured:
         gateway = measured.gateway
         lib.wait_until("the worker is connected", lambda: gateway.status()["brokers"][0]["mqtt"] == "5.0")
-        (worker,) = workers(gateway)
+        (worker,) = gateway.workers()
 
         def spent():
             return sum(threads(worker).values()), threads(gateway.process.pid).get("brokers", 0)

@@ -34,18 +34,6 @@ def one(mosquitto, more=""):
     return Gateway(config=config(("m", f"mqtt://127.0.0.1:{mosquitto.port}", more)))
 
 
-def workers(gateway):
-    """Pids of the gateway's worker processes."""
-    mine = []
-    for task in os.listdir(f"/proc/{gateway.process.pid}/task"):
-        try:
-            with open(f"/proc/{gateway.process.pid}/task/{task}/children", encoding="ascii") as file:
-                mine += file.read().split()
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # a thread of the gateway that ended meanwhile
-    return sorted({int(pid) for pid in mine})
-
-
 def connected(gateway, count=1):
     told = lambda: gateway.status()["brokers"]  # noqa: E731
     try:
@@ -177,7 +165,7 @@ def test_killing_a_worker_of_a_shared_subscription_loses_nothing():
         for turn in range(4):
             before = gateway.status()["received"]
             wait_until("load comes in", lambda: gateway.status()["received"] > before + 300, 60)
-            pids = workers(gateway)
+            pids = gateway.workers()
             assert pids, gateway.log_tail()
             os.kill(pids[turn % len(pids)], signal.SIGKILL)
         ends_well(sim)
@@ -221,7 +209,7 @@ def test_a_full_intake_file_makes_the_broker_wait():
     with Mosquitto() as mosquitto, one(mosquitto, ", intake_size: 4MiB") as gateway:
         gateway.start()
         connected(gateway)
-        worker = workers(gateway)[0]
+        worker = gateway.workers()[0]
         gateway.process.send_signal(signal.SIGSTOP)  # takes nothing out of the file
         try:
             ends_well(load(mosquitto, gateway.folder, 40000, 20000))  # about 7 MB
@@ -240,7 +228,7 @@ def test_what_a_removed_broker_left_is_taken_in():
     with Mosquitto() as mosquitto, one(mosquitto) as gateway:
         gateway.start()
         connected(gateway)
-        worker = workers(gateway)[0]
+        worker = gateway.workers()[0]
         gateway.process.send_signal(signal.SIGSTOP)
         ends_well(load(mosquitto, gateway.folder, 500, 5000))
         # The worker has them all when the broker has nothing more in flight.

@@ -3,7 +3,6 @@
 else, and destinations that are not there. Whatever it writes or shows is searched for these words. And: no core
 file holds its memory unless asked for; its own files are for its user only.
 """
-import glob
 import http.client
 import json
 import os
@@ -84,11 +83,7 @@ class Full(Gateway):
 
     def processes(self):
         """The gateway and its workers."""
-        out = [self.process.pid]
-        for path in glob.glob(f"/proc/{self.process.pid}/task/*/children"):
-            with open(path, encoding="ascii") as file:
-                out += [int(word) for word in file.read().split()]
-        return out
+        return [self.process.pid, *self.workers()]
 
     def shown(self):
         """place -> text of everything that others see of it, but for the journal, which is there to hold payloads."""

@@ -129,6 +129,17 @@ class Gateway:
             self.process.kill()
             self.process.wait(20)
 
+    def workers(self):
+        """Pids of its worker processes, which subscribe at brokers."""
+        mine = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                with open(f"/proc/{self.process.pid}/task/{task}/children", encoding="ascii") as file:
+                    mine += file.read().split()
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # a thread that ended meanwhile
+        return sorted({int(pid) for pid in mine})
+
     def close(self):
         self.kill()
         if self.own_folder and not os.environ.get("KEEP"):
