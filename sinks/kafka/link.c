@@ -197,6 +197,8 @@ static void probe_done(struct worker_job *job)
     sink->link = good ? LINK_READY : LINK_UNASKED;
     if (good && recovery_take(sink)) {
         sink->trouble_told = false;
+        /* The brokers answer again: what is sent now has all of GIVE_UP_MS. */
+        sink->trouble_since_ms = sink->asked_ms;
         pump(sink);
         return;
     }

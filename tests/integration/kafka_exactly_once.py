@@ -98,6 +98,31 @@ def test_kill_9_of_gateway_and_broker_under_load_stores_each_reading_once():
         assert aborted, "no transaction was cut: this test tested nothing"
 
 
+def producers(gateway):
+    """So many were made: each time one is given up, so is its transaction."""
+    return sum(value for name, value in gateway.metrics().items() if name.startswith("tidegate_sink_kafka_producers_total"))
+
+
+def test_the_first_transaction_after_an_outage_is_given_its_time():
+    """What went wrong before counts from when the brokers were there again: a large unit would be cut each time."""
+    kafka = broker()
+    with once("outage") as gateway:
+        gateway.start()
+        publish(gateway, 1)
+        wait_until("the lane moves", lambda: gateway.lane()["rows"] > 0)
+        kafka.kill()
+        gateway.sim("--count", "40000", "--rate", "max", "--meters", "500")
+        gateway.kill()
+        gateway.start()  # the lane begins with a unit as large as they get
+        gateway.wait_lane("retrying", "")
+        gateway.sim("--duration", "6s", "--rate", "200", "--meters", "500", "--seed", "2")
+        kafka.start()
+        made = producers(gateway)
+        gateway.settled(seconds=90)
+        assert producers(gateway) <= made + 1, f"{producers(gateway) - made:g} transactions were given up after the outage"
+        assert gateway.stop() == 0, gateway.log_tail()
+
+
 def test_a_console_consumer_of_committed_transactions_sees_each_once_too():
     gateway = once("console")
     with gateway:
