@@ -17,9 +17,9 @@
 #include "base/log.h"
 #include "base/owner.h"
 #include "drain.h"
+#include "expiry.h"
 #include "journal/cursor.h"
 #include "notify.h"
-#include "expiry.h"
 #include "parts.h"
 #include "patience.h"
 #include "pulse.h"
@@ -478,16 +478,23 @@ static void loop_make(struct gateway *gateway)
     gateway->source_closed.data = gateway;
     gateway->sigterm.data = gateway->sigint.data = gateway->sighup.data = gateway;
     gateway->housekeeping.data = gateway;
+    uv_signal_start(&gateway->sighup, reload_on_signal, SIGHUP); /* heard when the loop runs */
+}
+
+/* Recovery may be cut short by a signal, as by kill -9. From here on the loop hears them when it runs:
+ * what is started ends in order. */
+static void signals_watch(struct gateway *gateway)
+{
+    uv_signal_start(&gateway->sigterm, on_signal_stop, SIGTERM);
+    uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
 }
 
 static void loop_run(struct gateway *gateway)
 {
-    uv_signal_start(&gateway->sigterm, on_signal_stop, SIGTERM);
-    uv_signal_start(&gateway->sigint, on_signal_stop, SIGINT);
-    uv_signal_start(&gateway->sighup, reload_on_signal, SIGHUP);
     uv_timer_start(&gateway->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
     pulse_start(gateway);
     drain_start(gateway);
+    gateway->serving = true;
     uv_run(&gateway->loop, UV_RUN_DEFAULT);
 }
 
@@ -550,6 +557,7 @@ int gateway_run(struct config *config,
     int rc = parts_make(gateway, &err);
     bool started = false;
     if (rc == 0) {
+        signals_watch(gateway);
         rc = parts_start(gateway, &err);
         started = true;
     }

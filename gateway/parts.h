@@ -93,6 +93,7 @@ struct gateway {
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t housekeeping, pulse;
     uv_async_t source_closed;
+    _Atomic bool serving; /* every part is started */
     _Atomic bool stopping;
     _Atomic int64_t turned_ms; /* monotonic: when the main loop last was at its timers */
     _Atomic uint64_t reload_failures, reloads;

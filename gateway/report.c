@@ -26,8 +26,8 @@ enum { TAIL_ROWS_MAX = 10000, TAIL_WAIT_MS_MAX = 20000, TAIL_SLICE_MS = 200 };
 /* Ready means: can make messages durable. A sink that is down does not make it unready. */
 bool gateway_ready(struct gateway *gateway, struct buffer *why)
 {
-    if (gateway->stopping) {
-        buffer_add_text(why, "stopping\n");
+    if (gateway->stopping || !gateway->serving) {
+        buffer_add_text(why, gateway->stopping ? "stopping\n" : "starting\n");
         return false;
     }
     if (drain_begun(gateway)) {
