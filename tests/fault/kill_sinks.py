@@ -144,8 +144,8 @@ class Scene:
         least = oracle.of_kafka(self.kafka.records(self.names["topic_readings"]))
         once = oracle.of_kafka(self.kafka.records(self.once["topic_readings"], committed=True))
         given_up = len(self.kafka.records(self.once["topic_readings"])) - len(once)
-        distinct = oracle.newest(parquet)
-        house = oracle.of_clickhouse(self.house) if self.house else distinct
+        house = oracle.of_clickhouse(self.house) if self.house else oracle.newest(parquet)
+        distinct = oracle.newest(parquet, like=house)
         bad = []
         for name, rows in (("Parquet", parquet), ("Kafka", least), ("Kafka exactly once", once), ("ClickHouse", house)):
             bad += oracle.of_the_ledger(name, sent, rows)
@@ -156,7 +156,8 @@ class Scene:
         bad += oracle.alike("ClickHouse", house, "Parquet", distinct)
         bad += self.count_clickhouse(distinct) + self.check_qos2(sent, parquet, outcomes)
         sums = {name: oracle.sums(rows) for name, rows in (
-            ("parquet", distinct), ("kafka", oracle.newest(least)), ("once", oracle.newest(once)), ("clickhouse", house))}
+            ("parquet", distinct), ("kafka", oracle.newest(least, like=house)), ("once", oracle.newest(once, like=house)),
+            ("clickhouse", house))}
         if len({str(one) for one in sums.values()}) != 1:
             bad.append(f"counts and sums differ: {sums}")
         oracle.report({"messages": dict(outcomes), "sent_again": sum(line.attempts > 1 for line in sent),

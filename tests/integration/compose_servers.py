@@ -113,9 +113,10 @@ def flow(gateway, kafka, server):
     rows = oracle.of_parquet(gateway)
     assert [row.value for row in rows if row.vendor == "acme"] == [310.0], rows[-1]
     in_kafka = oracle.of_kafka(kafka.records("water.reading.v1", committed=True))
+    in_house = oracle.of_clickhouse(server)
     oracle.demand(oracle.of_the_ledger("parquet", oracle.ledger(ledger), [row for row in rows if row.vendor != "acme"]),
                   oracle.alike("kafka", in_kafka, "parquet", rows), oracle.nothing_twice("kafka", in_kafka),
-                  oracle.alike("clickhouse", oracle.of_clickhouse(server), "parquet", oracle.newest(rows)))
+                  oracle.alike("clickhouse", in_house, "parquet", oracle.newest(rows, like=in_house)))
     gateway.verb("healthcheck", "--config", gateway.path, check=0)
     gateway.verb("status", "--admin", f"https://127.0.0.1:{gateway.admin_port}", "--admin-ca",
                  trust, "--token-file", os.path.join(gateway.secrets, "operator.token"),

@@ -38,8 +38,8 @@ def load_end(sim):
 
 def assert_stores_equal(gateway, *servers, final=True):
     """The rows of all servers together are those of Parquet; returns them."""
-    wanted = stores.newest(stores.parquet_rows(gateway))
-    assert wanted, "nothing was stored"
     found = sorted((row for server in servers for row in stores.clickhouse_rows(server, final)), key=stores.order)
+    wanted = stores.newest(stores.parquet_rows(gateway), like=found)
+    assert wanted, "nothing was stored"
     stores.assert_same(found, wanted, " + ".join(server.what for server in servers))
     return wanted

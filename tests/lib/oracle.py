@@ -60,9 +60,9 @@ def of_clickhouse(server):
     return [Row(*row) for row in stores.clickhouse_rows(server)]
 
 
-def newest(rows):
-    """One row for each measurement, as ClickHouse keeps it: of several the one received last."""
-    return [Row(*row) for row in stores.newest(rows)]
+def newest(rows, like=()):
+    """One row for each measurement, as ClickHouse keeps it: of several the one received last; `like` as there."""
+    return [Row(*row) for row in stores.newest(rows, like)]
 
 
 # ---- checks ----

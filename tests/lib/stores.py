@@ -40,12 +40,13 @@ def parquet_rows(gateway):
     return sorted(map(tuple, gateway.rows(PARQUET)), key=order)
 
 
-def newest(rows):
-    """One row a key: the one received last, and of those the one with the highest sequence number."""
-    kept = {}
+def newest(rows, like=()):
+    """One row a key: the one received last. A meter's copy may be received in the same millisecond, and then a store
+    keeps what came to it last: of those the one that stands in `like`, else the one with the highest number."""
+    there, kept = set(like), {}
     for row in rows:
         have = kept.get(row[KEY])
-        if have is None or (row[RECEIVED], row[SEQ]) > (have[RECEIVED], have[SEQ]):
+        if have is None or (row[RECEIVED], row in there, row[SEQ]) > (have[RECEIVED], have in there, have[SEQ]):
             kept[row[KEY]] = row
     return sorted(kept.values(), key=order)
 
