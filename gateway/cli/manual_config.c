@@ -10,19 +10,8 @@
 /* What may stand there: "duration, 1s to 7d", "one of hold, park". */
 static void type_put(struct manual *manual, const struct option *row)
 {
-    static const char *const names[] = {
-        [OPTION_BOOL] = "true or false",
-        [OPTION_INT] = "number",
-        [OPTION_SIZE] = "size",
-        [OPTION_DURATION] = "duration",
-        [OPTION_STRING] = "text",
-        [OPTION_PATH] = "path",
-        [OPTION_ADDRESS] = "HOST:PORT",
-        [OPTION_ENUM] = "one of",
-        [OPTION_MAP] = "mapping of names to values",
-    };
     struct buffer bounds = {0};
-    manual_text(manual, manual_say(manual, names[row->type]));
+    manual_text(manual, manual_say(manual, config_type_name(row)));
     for (size_t i = 0; row->type == OPTION_ENUM && row->names[i]; i++) {
         buffer_add_text(&manual->out, i ? ", " : " ");
         manual_text(manual, row->names[i]);

@@ -167,7 +167,7 @@ int config_override(struct config *config, const char *data, const char *listen,
 /* Counted references, for those who use it while it is replaced: whoever loaded it has one, and the
  * last config_free frees. */
 struct config *config_acquire(struct config *config);
-void config_free(struct config *config); /* accepts null */
+void config_free(struct config *config);        /* accepts null */
 extern const struct option config_admin_rows[]; /* target: struct admin_options */
 /* The reference: every option of every table with type, range, default and sentence. */
 void config_reference(struct buffer *out);
@@ -186,6 +186,8 @@ struct config_part {
     const struct config_extra *extra; /* of a list: keys that no row can describe; may be null */
 };
 bool config_part_at(size_t index, struct config_part *out);
+/* What may stand there: "duration", "HOST:PORT or none"; behind "one of" the names of an enumeration. */
+const char *config_type_name(const struct option *row);
 /* "1h to 7d", for a row that has bounds; appends nothing for others. */
 void config_bounds(const struct option *row, struct buffer *out);
 

@@ -37,14 +37,14 @@ static void bound_print(enum option_type type, int64_t value, struct buffer *out
 
 void config_bounds(const struct option *row, struct buffer *out)
 {
-    if (row->min == 0 && row->max == 0)
+    if (row->type == OPTION_ADDRESS || (row->min == 0 && row->max == 0))
         return;
     bound_print(row->type, row->min, out);
     buffer_add_text(out, " to ");
     bound_print(row->type, row->max, out);
 }
 
-static void type_print(const struct option *row, struct buffer *out)
+const char *config_type_name(const struct option *row)
 {
     static const char *const names[] = {
         [OPTION_BOOL] = "true or false",
@@ -57,15 +57,21 @@ static void type_print(const struct option *row, struct buffer *out)
         [OPTION_ENUM] = "one of",
         [OPTION_MAP] = "mapping of names to values",
     };
-    buffer_add_text(out, names[row->type]);
+    bool none = row->type == OPTION_ADDRESS && row->max == OPTION_ADDRESS_NONE;
+    return none ? "HOST:PORT or none" : names[row->type];
+}
+
+static void type_print(const struct option *row, struct buffer *out)
+{
+    struct buffer bounds = {0};
+    buffer_add_text(out, config_type_name(row));
     for (size_t i = 0; row->type == OPTION_ENUM && row->names[i]; i++)
         buffer_printf(out, "%s %s", i ? "," : "", row->names[i]);
-    if (row->type == OPTION_ADDRESS && row->max == OPTION_ADDRESS_NONE)
-        buffer_add_text(out, " or none");
-    if (row->type == OPTION_ADDRESS || (row->min == 0 && row->max == 0))
-        return;
-    buffer_add_text(out, ", ");
-    config_bounds(row, out);
+    config_bounds(row, &bounds);
+    if (bounds.size)
+        buffer_add_text(out, ", ");
+    buffer_add_bytes(out, buffer_bytes(&bounds));
+    buffer_fini(&bounds);
 }
 
 /* A default that YAML would take for something else stands in quotes. */
