@@ -188,18 +188,25 @@ static uint32_t key_find(const struct owed *owed, uint32_t message, uint32_t has
     return low < end && owed->keys[low].hash == hash ? low : end;
 }
 
-/* Where the decodings of a message begin. */
-static size_t again_find(const struct owed *owed, uint32_t message)
+/* Where the rows of a message, or of later ones, begin; each row begins with its message. */
+static size_t rows_from(const void *rows, size_t count, size_t size, uint32_t message)
 {
-    size_t low = 0, high = owed->again_count;
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (owed->again[middle].message < message)
+        uint32_t found;
+        memcpy(&found, (const uint8_t *)rows + middle * size, sizeof found);
+        if (found < message)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
+}
+
+static size_t again_find(const struct owed *owed, uint32_t message)
+{
+    return rows_from(owed->again, owed->again_count, sizeof *owed->again, message);
 }
 
 static bool again_found(struct owed *owed, uint32_t message, const struct owed_row *row)
@@ -275,15 +282,8 @@ struct judging {
 static uint32_t foreign_count(const struct owed *owed, uint32_t message)
 {
     uint32_t count = 0;
-    size_t low = 0, high = owed->foreign_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (owed->foreign[middle].message < message)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < owed->foreign_count && owed->foreign[low].message == message; low++)
+    size_t at = rows_from(owed->foreign, owed->foreign_count, sizeof *owed->foreign, message);
+    for (; at < owed->foreign_count && owed->foreign[at].message == message; at++)
         count++;
     return count;
 }
