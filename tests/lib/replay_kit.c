@@ -533,6 +533,22 @@ size_t rkit_cells(const struct kit_sink *sink)
 
 /* ---- running ---- */
 
+void rkit_publish_round(struct replay_kit *kit, int round)
+{
+    for (int meter = 0; meter < RKIT_METERS; meter++) {
+        char text[160];
+        snprintf(text, sizeof text, "{\"id\":\"m%d\",\"serial\":\"s%d\",\"t\":%d,\"v\":%d}", meter,
+                 meter, 1000 * round, round * 1000 + meter);
+        rkit_publish(kit, "m/acme", text);
+    }
+}
+
+void rkit_publish_rounds(struct replay_kit *kit)
+{
+    for (int round = 1; round <= RKIT_ROUNDS; round++)
+        rkit_publish_round(kit, round);
+}
+
 struct replay_request rkit_request(enum replay_source source)
 {
     static char name[] = "sink";
@@ -591,4 +607,10 @@ uint64_t rkit_missing(const struct replay_kit *kit, uint64_t first, uint64_t las
     for (uint64_t seq = first; seq <= last; seq++)
         missing += kit->sink.seen[seq] == 0;
     return missing;
+}
+
+void rkit_replay_all(struct replay_kit *kit, enum replay_source source)
+{
+    struct replay_request request = rkit_request(source);
+    rkit_replay(kit, &request);
 }

@@ -84,8 +84,15 @@ const char *rkit_cell(const struct kit_sink *sink, const char *key);
 /* Keys that are held and not withdrawn. */
 size_t rkit_cells(const struct kit_sink *sink);
 
+/* Meter i in round r: a counter of r * 1000 + i, at 1000 * r, under m/acme; both of its names are in it. */
+enum { RKIT_METERS = 4, RKIT_ROUNDS = 5 };
+void rkit_publish_round(struct replay_kit *kit, int round);
+void rkit_publish_rounds(struct replay_kit *kit);
+
 /* Everything there is to the sink "sink"; its strings are not owned. */
 struct replay_request rkit_request(enum replay_source source);
+/* That, begun and waited for. */
+void rkit_replay_all(struct replay_kit *kit, enum replay_source source);
 /* Begin, and wait until it is over and the sink has everything. */
 void rkit_replay(struct replay_kit *kit, const struct replay_request *request);
 void rkit_wait_state(struct replay_kit *kit, const char *id, enum replay_state state);

@@ -44,48 +44,23 @@
     "        volume.total: {path: v, unit: m3, required: true}\n"                                  \
     "        pressure: {path: p, unit: kPa, required: true}\n"
 
-enum { METERS = 4, ROUNDS = 5 };
-
-/* Meter i in round r: a counter of r * 1000 + i, at 1000 * r. */
-static void publish_round(struct replay_kit *kit, int round)
-{
-    for (int meter = 0; meter < METERS; meter++) {
-        char text[160];
-        snprintf(text, sizeof text, "{\"id\":\"m%d\",\"serial\":\"s%d\",\"t\":%d,\"v\":%d}", meter,
-                 meter, 1000 * round, round * 1000 + meter);
-        rkit_publish(kit, "m/acme", text);
-    }
-}
-
-static void publish_rounds(struct replay_kit *kit)
-{
-    for (int round = 1; round <= ROUNDS; round++)
-        publish_round(kit, round);
-}
-
-static void replay(struct replay_kit *kit, enum replay_source source)
-{
-    struct replay_request request = rkit_request(source);
-    rkit_replay(kit, &request);
-}
-
 /* ---- tests ---- */
 
 static void a_mended_unit_corrects_every_reading_once(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3002 m3 good");
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_AGAIN);
-    assert_int_equal(kit->status.readings, METERS * ROUNDS);
-    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+    rkit_replay_all(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.readings, RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(kit->status.changed, RKIT_METERS * RKIT_ROUNDS);
     assert_int_equal(kit->status.withdrawn, 0);
-    assert_int_equal(kit->status.messages, METERS * ROUNDS);
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(kit->status.messages, RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
     /* "good": the memory of the old decoding would have made a reset of it. */
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1.002 m3 good");
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
@@ -96,94 +71,94 @@ static void decoding_twice_changes_nothing_more(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_AGAIN);
-    replay(kit, REPLAY_AGAIN);
-    assert_int_equal(kit->status.readings, METERS * ROUNDS);
+    rkit_replay_all(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.readings, RKIT_METERS * RKIT_ROUNDS);
     assert_int_equal(kit->status.changed, 0);
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
 }
 
 static void history_sent_later_is_the_newest_decoding(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, OTHER_DEVICE);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     struct replay_request request = rkit_request(REPLAY_READINGS);
     char other[] = "other";
     request.sink = other;
     rkit_replay(kit, &request);
-    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->other), RKIT_METERS * RKIT_ROUNDS);
     assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
     /* Should this sink have the old decoding, it is taken away there, too. */
     assert_string_equal(rkit_cell(&kit->other, "acme/m1 volume.total 2000"), "withdrawn");
     rkit_restart(kit, 0);
     rkit_replay(kit, &request);
     assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
-    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->other), RKIT_METERS * RKIT_ROUNDS);
 }
 
 static void a_key_that_is_no_longer_yielded_is_withdrawn(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, RIGHT_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     rkit_config(kit, OTHER_DEVICE);
-    replay(kit, REPLAY_AGAIN);
-    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS);
+    rkit_replay_all(kit, REPLAY_AGAIN);
+    assert_int_equal(kit->status.withdrawn, RKIT_METERS * RKIT_ROUNDS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "2.001 m3 good");
     /* The third decoding knows what the second had sent. */
     rkit_config(kit, OTHER_METRIC);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"),
                         "2.001 m3 good reverse");
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
     /* And back: the first keys are readings again. */
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "2.001 m3 good");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.reverse 2000"), "withdrawn");
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
 }
 
 static void a_message_that_decodes_no_longer_is_withdrawn_whole(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9,\"p\":300}");
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS + 1);
+    rkit_replay_all(kit, REPLAY_READINGS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS + 1);
     rkit_config(kit, EXTRA_REQUIRED);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_int_equal(rkit_cells(&kit->sink), 2);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m9 volume.total 9000"), "9 m3 good");
     assert_string_equal(rkit_cell(&kit->sink, "acme/m9 pressure 9000"), "300 kPa good");
-    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS);
-    assert_int_equal(kit->status.changed, METERS * ROUNDS + 1);
+    assert_int_equal(kit->status.withdrawn, RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(kit->status.changed, RKIT_METERS * RKIT_ROUNDS + 1);
 }
 
 static void a_dead_letter_that_decodes_now_gives_its_readings(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, EXTRA_REQUIRED);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_AGAIN);
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
-    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+    rkit_replay_all(kit, REPLAY_AGAIN);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(kit->status.changed, RKIT_METERS * RKIT_ROUNDS);
 }
 
 static void a_dry_run_says_what_would_change(void **state)
@@ -191,15 +166,15 @@ static void a_dry_run_says_what_would_change(void **state)
     struct replay_kit *kit = *state;
     struct buffer lines = {0};
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
     struct replay_request request = rkit_request(REPLAY_AGAIN);
     request.dry_run = true;
     rkit_replay(kit, &request);
-    assert_int_equal(kit->status.changed, 2 * METERS * ROUNDS);
-    assert_int_equal(kit->status.readings, 2 * METERS * ROUNDS);
+    assert_int_equal(kit->status.changed, 2 * RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(kit->status.readings, 2 * RKIT_METERS * RKIT_ROUNDS);
     assert_int_equal(kit->sink.batches, 0);
     assert_int_equal(access(kit->again_dir, F_OK), -1);
     assert_int_equal(replay_examples(kit->replays, kit->status.id, &lines), 0);
@@ -219,16 +194,16 @@ static void a_message_is_chosen_whole_by_its_old_or_new_names(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, RIGHT_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     rkit_config(kit, OTHER_DEVICE);
     struct replay_request request = rkit_request(REPLAY_AGAIN);
     char old_name[] = "m1", new_name[] = "s2";
     request.device = old_name;
     rkit_replay(kit, &request);
-    assert_int_equal(kit->status.readings, ROUNDS);
-    assert_int_equal(kit->status.withdrawn, ROUNDS);
+    assert_int_equal(kit->status.readings, RKIT_ROUNDS);
+    assert_int_equal(kit->status.withdrawn, RKIT_ROUNDS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/s1 volume.total 2000"), "2.001 m3 good");
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 2000"), "2.002 m3 good");
@@ -236,7 +211,7 @@ static void a_message_is_chosen_whole_by_its_old_or_new_names(void **state)
     rkit_replay(kit, &request);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 2000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s2 volume.total 2000"), "2.002 m3 good");
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
     /* What was not asked for is sent as it was decoded when it came. */
     request = rkit_request(REPLAY_READINGS);
     char other[] = "other";
@@ -244,14 +219,14 @@ static void a_message_is_chosen_whole_by_its_old_or_new_names(void **state)
     rkit_replay(kit, &request);
     assert_string_equal(rkit_cell(&kit->other, "acme/m3 volume.total 2000"), "2.003 m3 good");
     assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 2000"), "2.001 m3 good");
-    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->other), RKIT_METERS * RKIT_ROUNDS);
 }
 
 static void only_messages_of_the_topic_are_decoded_again(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_publish(kit, "m/other", "{\"id\":\"m9\",\"t\":9000,\"v\":9}");
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
@@ -282,7 +257,7 @@ static void the_memory_of_the_present_configuration_is_used(void **state)
     struct replay_kit *kit = *state;
     rkit_config(kit, WRONG_UNIT);
     late_reading_alone(kit);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 3000"), "3 m3 good late");
     assert_int_equal(rkit_cells(&kit->sink), 1);
 }
@@ -293,7 +268,7 @@ static void the_memory_of_another_configuration_is_not_used(void **state)
     rkit_config(kit, WRONG_UNIT);
     late_reading_alone(kit);
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 3000"), "0.003 m3 good");
 }
 
@@ -318,15 +293,15 @@ static void damage_in_the_raw_log_takes_no_reading_away(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, RIGHT_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     rkit_damage(kit, kit->raw_dir, 3); /* the snapshot is the first: it is message 3 */
     rkit_config(kit, OTHER_DEVICE);
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_int_equal(kit->status.damaged, 1);
-    assert_int_equal(kit->status.withdrawn, METERS * ROUNDS - 1);
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(kit->status.withdrawn, RKIT_METERS * RKIT_ROUNDS - 1);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1.002 m3 good");
 }
 
@@ -337,7 +312,7 @@ static void a_new_configuration_takes_over_in_the_middle(void **state)
     char id[REPLAY_ID_SIZE];
     rkit_config(kit, WRONG_UNIT);
     for (int i = 0; i < 10; i++) { /* a batch each */
-        publish_round(kit, 1 + i);
+        rkit_publish_round(kit, 1 + i);
         rkit_decode(kit);
     }
     struct replay_request request = rkit_request(REPLAY_AGAIN);
@@ -347,7 +322,7 @@ static void a_new_configuration_takes_over_in_the_middle(void **state)
         usleep(1000);
     rkit_config(kit, RIGHT_UNIT); /* frees the old one as far as we are concerned */
     rkit_wait_state(kit, id, REPLAY_DONE);
-    assert_int_equal(rkit_cells(&kit->sink), 10 * METERS);
+    assert_int_equal(rkit_cells(&kit->sink), 10 * RKIT_METERS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "1002 m3 good");
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 10000"), "10.002 m3 good");
 }
@@ -359,7 +334,7 @@ static void two_sinks_are_corrected_at_once(void **state)
     char first[REPLAY_ID_SIZE], second[REPLAY_ID_SIZE], other[] = "other";
     rkit_config(kit, RIGHT_UNIT);
     for (int i = 0; i < 20; i++) {
-        publish_round(kit, 1 + i);
+        rkit_publish_round(kit, 1 + i);
         rkit_decode(kit);
     }
     rkit_config(kit, OTHER_DEVICE);
@@ -369,8 +344,8 @@ static void two_sinks_are_corrected_at_once(void **state)
     assert_int_equal(replay_begin(kit->replays, &request, second, &err), 0);
     rkit_wait_state(kit, first, REPLAY_DONE);
     rkit_wait_state(kit, second, REPLAY_DONE);
-    assert_int_equal(rkit_cells(&kit->sink), 20 * METERS);
-    assert_int_equal(rkit_cells(&kit->other), 20 * METERS);
+    assert_int_equal(rkit_cells(&kit->sink), 20 * RKIT_METERS);
+    assert_int_equal(rkit_cells(&kit->other), 20 * RKIT_METERS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m1 volume.total 20000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->other, "acme/m1 volume.total 20000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->other, "acme/s1 volume.total 20000"), "20.001 m3 good");
@@ -387,7 +362,7 @@ static void a_job_waits_while_its_log_has_no_room(void **state)
     kit->disk = &fault.disk;
     rkit_open(kit);
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
     fault_disk_fail(&fault, FAULT_ALLOCATE, 1, ENOSPC, true);
@@ -415,10 +390,10 @@ static void a_killed_job_ends_with_the_same_store(void **state)
     char id[REPLAY_ID_SIZE];
     rkit_config(kit, RIGHT_UNIT);
     for (int i = 0; i < 10; i++) {
-        publish_round(kit, 1 + i);
+        rkit_publish_round(kit, 1 + i);
         rkit_decode(kit);
     }
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     rkit_config(kit, OTHER_DEVICE);
     struct replay_request request = rkit_request(REPLAY_AGAIN);
     kit->sink.batches = 0;
@@ -427,7 +402,7 @@ static void a_killed_job_ends_with_the_same_store(void **state)
     rkit_wait_paused(kit);
     rkit_restart(kit, 1);
     rkit_wait_state(kit, id, REPLAY_DONE);
-    assert_int_equal(rkit_cells(&kit->sink), 10 * METERS);
+    assert_int_equal(rkit_cells(&kit->sink), 10 * RKIT_METERS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 1000"), "withdrawn");
     assert_string_equal(rkit_cell(&kit->sink, "acme/s2 volume.total 10000"), "10.002 m3 good");
 }
@@ -437,14 +412,14 @@ static void what_was_decoded_again_goes_with_the_reading_log(void **state)
     struct replay_kit *kit = *state;
     struct disk_names names = {0};
     rkit_config(kit, WRONG_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     rkit_config(kit, RIGHT_UNIT);
     for (int i = 0; i < 3; i++) {
-        replay(kit, REPLAY_AGAIN);
+        rkit_replay_all(kit, REPLAY_AGAIN);
         rkit_restart(kit, 0); /* a segment each */
     }
-    replay(kit, REPLAY_AGAIN);
+    rkit_replay_all(kit, REPLAY_AGAIN);
     assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
     size_t before = names.count;
     disk_names_fini(&names);
@@ -453,14 +428,14 @@ static void what_was_decoded_again_goes_with_the_reading_log(void **state)
     assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
     assert_int_equal(names.count, before - 3);
     disk_names_fini(&names);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS);
     rkit_restart(kit, 0);
     rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9}");
     rkit_decode(kit);
-    replay(kit, REPLAY_AGAIN); /* the newest segment always stays */
-    replays_retain(kit->replays, METERS * ROUNDS + 1);
+    rkit_replay_all(kit, REPLAY_AGAIN); /* the newest segment always stays */
+    replays_retain(kit->replays, RKIT_METERS * RKIT_ROUNDS + 1);
     assert_int_equal(disk_real.list(&disk_real, kit->again_dir, &names), 0);
     assert_int_equal(names.count, before - 3);
     disk_names_fini(&names);

@@ -30,31 +30,6 @@
     "        volume.total: {path: v, unit: m3, required: true}\n"                                  \
     "        pressure: {path: p, unit: kPa, required: true}\n"
 
-enum { METERS = 4, ROUNDS = 5 };
-
-/* Meter i in round r: a counter of r * 1000 + i, at 1000 * r. */
-static void publish_round(struct replay_kit *kit, int round)
-{
-    for (int meter = 0; meter < METERS; meter++) {
-        char text[160];
-        snprintf(text, sizeof text, "{\"id\":\"m%d\",\"serial\":\"s%d\",\"t\":%d,\"v\":%d}", meter,
-                 meter, 1000 * round, round * 1000 + meter);
-        rkit_publish(kit, "m/acme", text);
-    }
-}
-
-static void publish_rounds(struct replay_kit *kit)
-{
-    for (int round = 1; round <= ROUNDS; round++)
-        publish_round(kit, round);
-}
-
-static void replay(struct replay_kit *kit, enum replay_source source)
-{
-    struct replay_request request = rkit_request(source);
-    rkit_replay(kit, &request);
-}
-
 /* ---- tests ---- */
 
 static void dead_letters_are_decoded_after_the_mapping_was_mended(void **state)
@@ -62,20 +37,20 @@ static void dead_letters_are_decoded_after_the_mapping_was_mended(void **state)
     struct replay_kit *kit = *state;
     struct buffer lines = {0};
     rkit_config(kit, EXTRA_REQUIRED);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_publish(kit, "m/acme", "{\"id\":\"m9\",\"t\":9000,\"v\":9,\"p\":300}");
     rkit_publish(kit, "m/acme", "{\"id\":");
     rkit_publish(kit, "nowhere", "x");
     rkit_decode(kit);
-    replay(kit, REPLAY_READINGS);
+    rkit_replay_all(kit, REPLAY_READINGS);
     assert_int_equal(rkit_cells(&kit->sink), 2);
     rkit_config(kit, RIGHT_UNIT);
-    replay(kit, REPLAY_LETTERS);
-    assert_int_equal(kit->status.readings, METERS * ROUNDS);
-    assert_int_equal(kit->status.changed, METERS * ROUNDS);
+    rkit_replay_all(kit, REPLAY_LETTERS);
+    assert_int_equal(kit->status.readings, RKIT_METERS * RKIT_ROUNDS);
+    assert_int_equal(kit->status.changed, RKIT_METERS * RKIT_ROUNDS);
     assert_int_equal(kit->status.failed, 2);
     assert_string_equal(rkit_cell(&kit->sink, "acme/m2 volume.total 3000"), "3.002 m3 good");
-    assert_int_equal(rkit_cells(&kit->sink), METERS * ROUNDS + 2);
+    assert_int_equal(rkit_cells(&kit->sink), RKIT_METERS * RKIT_ROUNDS + 2);
     assert_int_equal(replay_examples(kit->replays, kit->status.id, &lines), 0);
     buffer_u8(&lines, 0);
     assert_non_null(strstr((const char *)lines.data, "reason=no_route count=1"));
@@ -85,8 +60,8 @@ static void dead_letters_are_decoded_after_the_mapping_was_mended(void **state)
     char other[] = "other";
     request.sink = other;
     rkit_replay(kit, &request);
-    assert_int_equal(rkit_cells(&kit->other), METERS * ROUNDS + 2);
-    replay(kit, REPLAY_LETTERS);
+    assert_int_equal(rkit_cells(&kit->other), RKIT_METERS * RKIT_ROUNDS + 2);
+    rkit_replay_all(kit, REPLAY_LETTERS);
     assert_int_equal(kit->status.changed, 0);
 }
 
@@ -136,14 +111,14 @@ static void letters_of_a_sink_that_are_damaged_are_told(void **state)
 {
     struct replay_kit *kit = *state;
     rkit_config(kit, RIGHT_UNIT);
-    publish_rounds(kit);
+    rkit_publish_rounds(kit);
     rkit_decode(kit);
     refuse(kit, 1, 3);
-    replay(kit, REPLAY_LETTERS);
+    rkit_replay_all(kit, REPLAY_LETTERS);
     assert_int_equal(kit->status.readings, 3);
     assert_int_equal(kit->status.damaged, 0);
     rkit_damage(kit, kit->refused_dir, 1);
-    replay(kit, REPLAY_LETTERS);
+    rkit_replay_all(kit, REPLAY_LETTERS);
     assert_int_equal(kit->status.readings, 2);
     assert_int_equal(kit->status.damaged, 1);
 }
@@ -159,7 +134,7 @@ static void a_letter_whose_readings_are_damaged_is_told_and_takes_nothing_away(v
     refuse(kit, 1, 2);
     rkit_damage(kit, kit->readings_dir, 0);
     rkit_config(kit, OTHER_DEVICE);
-    replay(kit, REPLAY_LETTERS);
+    rkit_replay_all(kit, REPLAY_LETTERS);
     assert_int_equal(kit->status.damaged, 1);
     assert_int_equal(kit->status.readings, 1); /* of the second */
     assert_int_equal(kit->status.withdrawn, 1);
